@@ -1,0 +1,1 @@
+"""The bundled AI service: an OpenAI-compatible API and its background workers."""
