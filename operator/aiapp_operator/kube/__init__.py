@@ -1,0 +1,1 @@
+"""The Kubernetes API: one client, informers, stores, server-side apply, events, the Lease."""

@@ -1,0 +1,1 @@
+"""The running operator: queue, reconciler, kopf handlers, metrics, probes."""

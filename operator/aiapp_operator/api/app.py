@@ -1,0 +1,133 @@
+"""AIApp: the resource as a whole."""
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from aiapp_operator.api.base import ApiModel, Image, Rule, Toggle
+from aiapp_operator.api.data import ManagedPostgres, ManagedRedis, Postgres, Redis
+from aiapp_operator.api.inference import Inference
+from aiapp_operator.api.models import Model, Provider
+from aiapp_operator.api.serving import Api, Worker
+from aiapp_operator.api.status import AIAppStatus
+
+GROUP = "aiapp.dev"
+VERSION = "v1alpha1"
+KIND = "AIApp"
+PLURAL = "aiapps"
+
+_NAMED: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+
+
+class DeletionPolicy(StrEnum):
+    """What happens to Postgres, Redis and model data when the AIApp is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class AIAppSpec(ApiModel):
+    """What the application should be."""
+
+    suspend: bool = Field(
+        default=False, description="true: the operator touches nothing of this AIApp until it is false again."
+    )
+    deletion_policy: DeletionPolicy = Field(
+        default=DeletionPolicy.RETAIN,
+        description="Retain keeps volumes and generated passwords when the AIApp is deleted, and an AIApp of the same name takes them over; Delete removes them.",
+    )
+    image: Image = Field(default="", description="Image of the bundled service; empty means the operator's default.")
+    api: Api = Field(default_factory=Api, description="The OpenAI-compatible API.")
+    workers: list[Worker] = Field(
+        default_factory=list, max_length=16, description="Background workers.", json_schema_extra=_NAMED
+    )
+    inference: list[Inference] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Model servers run by the operator.",
+        json_schema_extra=_NAMED,
+    )
+    providers: list[Provider] = Field(
+        default_factory=list,
+        max_length=32,
+        description="LLM providers outside this AIApp.",
+        json_schema_extra=_NAMED,
+    )
+    models: list[Model] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Model names that clients ask for.",
+        json_schema_extra=_NAMED,
+    )
+    postgres: Postgres = Field(
+        default_factory=lambda: Postgres(managed=ManagedPostgres()),
+        description="The SQL database: managed (default) or external.",
+    )
+    redis: Redis = Field(
+        default_factory=lambda: Redis(managed=ManagedRedis()),
+        description="The job queue and cache: managed (default) or external.",
+    )
+    migrations: Toggle = Field(
+        default_factory=Toggle,
+        description="Schema migrations that run before each new revision of the service.",
+    )
+    network_policy: Toggle = Field(
+        default_factory=Toggle,
+        description="NetworkPolicies that let only this AIApp's pods reach its databases and model servers.",
+    )
+    pod_disruption_budget: Toggle = Field(
+        default_factory=Toggle,
+        description="PodDisruptionBudget that keeps the API up while nodes are drained.",
+    )
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.models) || self.models.all(m, m.backends.all(b, !has(b.provider) || (has(self.providers) && self.providers.exists(p, p.name == b.provider))))",
+            "models[].backends[].provider: every provider must be the name of an entry of spec.providers",
+        ),
+        Rule(
+            "!has(self.models) || self.models.all(m, m.backends.all(b, !has(b.inference) || (has(self.inference) && self.inference.exists(i, i.name == b.inference))))",
+            "models[].backends[].inference: every inference must be the name of an entry of spec.inference",
+        ),
+    )
+
+
+class AIApp(ApiModel):
+    """An AI application: API, workers, model servers and the databases they need, run as one."""
+
+    # Read as the API server sends it: metadata is Kubernetes' own and not described here.
+    api_version: str = f"{GROUP}/{VERSION}"
+    kind: str = KIND
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    spec: AIAppSpec = Field(default_factory=AIAppSpec, description="What the application should be.")
+    status: AIAppStatus | None = Field(default=None, description="What the application is; written by the operator.")
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name: at most 40 characters, lower case letters, digits and '-', starting with a letter",
+        ),
+        Rule(
+            "!has(self.spec.inference) || self.spec.inference.all(i, size(self.metadata.name) + size(i.name) <= 51)",
+            "spec.inference[].name: together with metadata.name at most 51 characters, since both are part of a Service's name",
+        ),
+    )
+
+    @property
+    def name(self) -> str:
+        """metadata.name."""
+        return str(self.metadata["name"])
+
+    @property
+    def namespace(self) -> str:
+        """metadata.namespace; `default` for an object that was never stored (offline rendering)."""
+        return str(self.metadata.get("namespace", "default"))
+
+    @property
+    def uid(self) -> str:
+        """metadata.uid; empty for an object that was never stored."""
+        return str(self.metadata.get("uid", ""))
+
+    @property
+    def generation(self) -> int:
+        """metadata.generation; counts changes of the spec."""
+        return int(self.metadata.get("generation", 1))

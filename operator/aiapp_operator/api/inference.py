@@ -1,0 +1,196 @@
+"""spec.inference: model servers run by the operator, on GPU or CPU."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from aiapp_operator.api.base import (
+    ApiModel,
+    Argument,
+    Image,
+    PartName,
+    Resources,
+    Rule,
+    SecretKeyRef,
+    Storage,
+)
+
+SOURCE_PATTERN = (
+    r"^(hf://[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9][-A-Za-z0-9_.]*(/[-A-Za-z0-9_./]+)?"
+    r"|image://[A-Za-z0-9][-A-Za-z0-9_./:@]*#/[-A-Za-z0-9_./]+"
+    r"|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-A-Za-z0-9_./]+"
+    r"|file:///[-A-Za-z0-9_./]+)$"
+)
+
+
+class Engine(StrEnum):
+    """The inference server."""
+
+    VLLM = "vLLM"
+    LLAMA_CPP = "llamaCpp"
+    CUSTOM = "custom"
+
+
+class RolloutStrategy(StrEnum):
+    """How a changed inference Deployment replaces its pods."""
+
+    RECREATE = "Recreate"
+    ROLLING_UPDATE = "RollingUpdate"
+
+
+class ModelSource(ApiModel):
+    """Where the weights come from."""
+
+    source: Annotated[str, Field(min_length=1, max_length=1024, pattern=SOURCE_PATTERN)] = Field(
+        description=(
+            "hf://ORG/NAME[/FILE] downloads from the Hugging Face hub; image://IMAGE#/PATH copies PATH out of an image; "
+            "pvc://CLAIM/PATH reads a claim of this namespace; file:///PATH is part of the engine's image."
+        ),
+    )
+    revision: Annotated[str, Field(max_length=128, pattern=r"^[-A-Za-z0-9_./]*$")] = Field(
+        default="", description="Branch, tag or commit of an hf:// source; empty means its main branch."
+    )
+    secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Token for an hf:// source that is not public, or that is rate limited."
+    )
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.revision) || self.revision == '' || self.source.startsWith('hf://')",
+            "revision is for hf:// sources only: remove it",
+        ),
+        Rule(
+            "!has(self.secretRef) || self.source.startsWith('hf://')",
+            "secretRef is for hf:// sources only: remove it",
+        ),
+        Rule("!self.source.contains('..')", "source must not contain '..'"),
+    )
+
+
+class Gpu(ApiModel):
+    """GPUs of one pod."""
+
+    count: int = Field(default=1, ge=1, le=64, description="GPUs for each pod; tensor parallelism uses all of them.")
+    resource_name: Annotated[
+        str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-A-Za-z0-9_.]+$")
+    ] = Field(default="nvidia.com/gpu", description="Extended resource that the GPU's device plugin offers.")
+    runtime_class_name: Annotated[str, Field(max_length=253, pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = Field(
+        default="",
+        description="RuntimeClass of the pods, for example nvidia; empty means the node's default.",
+    )
+
+
+class Rollout(ApiModel):
+    """How a changed inference Deployment replaces its pods."""
+
+    strategy: RolloutStrategy | None = Field(
+        default=None,
+        description="Recreate or RollingUpdate. Unset: Recreate with a GPU (a second pod would wait for a second GPU), else RollingUpdate.",
+    )
+
+
+class TolerationEffect(StrEnum):
+    """Which effect of a taint is tolerated."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+class TolerationOperator(StrEnum):
+    """How a toleration compares with a taint."""
+
+    EXISTS = "Exists"
+    EQUAL = "Equal"
+
+
+class Toleration(ApiModel):
+    """A taint that the pods tolerate."""
+
+    key: Annotated[str, Field(max_length=316)] = Field(
+        default="", description="Taint key; empty with operator Exists means every taint."
+    )
+    operator: TolerationOperator = Field(default=TolerationOperator.EQUAL, description="Exists or Equal.")
+    value: Annotated[str, Field(max_length=63)] = Field(default="", description="Taint value, for operator Equal.")
+    effect: TolerationEffect | None = Field(default=None, description="Effect to tolerate; unset means all effects.")
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.key) && self.key != '' || has(self.operator) && self.operator == 'Exists'",
+            "a toleration without a key needs operator: Exists",
+        ),
+        Rule(
+            "!(has(self.operator) && self.operator == 'Exists') || !has(self.value) || self.value == ''",
+            "a toleration with operator Exists has no value: remove it",
+        ),
+    )
+
+
+class Placement(ApiModel):
+    """Which nodes may run the pods."""
+
+    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict, max_length=16, description="Labels that a node must have."
+    )
+    tolerations: list[Toleration] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Taints the pods tolerate.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    priority_class_name: Annotated[str, Field(max_length=253, pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = Field(
+        default="", description="PriorityClass of the pods; empty means the cluster's default."
+    )
+
+
+class Inference(ApiModel):
+    """One model server: a Deployment and a Service."""
+
+    name: PartName = Field(description="Name of this model server; models refer to it.")
+    engine: Engine = Field(description="llamaCpp, vLLM, or custom: an image of your own that serves the OpenAI API.")
+    image: Image = Field(
+        default="",
+        description="Image of the engine; empty means the operator's default. Required for engine custom.",
+    )
+    port: int = Field(
+        default=8000,
+        ge=1024,
+        le=65535,
+        description="Port on which the engine serves the OpenAI API under /v1.",
+    )
+    model: ModelSource | None = Field(
+        default=None, description="Which model to serve. Required unless the engine is custom."
+    )
+    gpu: Gpu | None = Field(default=None, description="GPUs of the pod; absent means that the model runs on CPU.")
+    args: list[Argument] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Arguments appended to the engine's command line.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    resources: Resources = Field(
+        default_factory=Resources, description="Compute resources of the pod besides its GPUs."
+    )
+    cache: Storage | None = Field(
+        default=None,
+        description="Volume that keeps an hf:// download over restarts; absent: each new pod downloads again.",
+    )
+    placement: Placement = Field(default_factory=Placement, description="Which nodes may run the pod.")
+    rollout: Rollout = Field(default_factory=Rollout, description="How a change replaces the pod.")
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.engine != 'custom' || (has(self.image) && self.image != '')",
+            "image is required with engine custom",
+        ),
+        Rule(
+            "self.engine == 'custom' || has(self.model)",
+            "model is required unless the engine is custom: set model.source",
+        ),
+        Rule(
+            "!has(self.cache) || (has(self.model) && self.model.source.startsWith('hf://'))",
+            "cache is for hf:// sources only: remove it",
+        ),
+        Rule(
+            "has(self.cache) == has(oldSelf.cache) || !has(oldSelf.cache)",
+            "cache cannot be removed in place: rename this inference entry instead",
+        ),
+    )
