@@ -1,0 +1,118 @@
+"""What is known about the children of one AIApp: the only view that plans and conditions have of the cluster.
+
+Made by `status.observe.observe` from cached objects; immutable and comparable, without times,
+addresses or generated names, so that equal clusters give equal facts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from aiapp_operator.api.manifest import ObjectKey
+
+
+class Severity(IntEnum):
+    """How a cause is handled; the larger one is reported when pods differ."""
+
+    PROGRESSING = 1  # passes by itself
+    FAILED = 2  # wrong, but may heal without the user: crashes, full nodes, registries that are down
+    STALLED = 3  # only the user can mend it
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why something is not ready: a reason for machines, a message for people."""
+
+    severity: Severity
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A Deployment or StatefulSet with its pods."""
+
+    key: ObjectKey
+    revision: str = ""  # annotation aiapp.dev/revision of the pod template
+    desired: int = 0  # spec.replicas
+    observed: bool = False  # its controller has seen the newest generation
+    pods: int = 0  # pods there are, of any revision
+    ready: int = 0  # pods that are ready and of the current revision
+    serving: int = 0  # pods that are ready, of any revision
+    cause: Cause | None = None  # why pods are missing or not ready; None: nothing is known
+
+
+class JobState(StrEnum):
+    """Where a Job is."""
+
+    ACTIVE = "Active"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A migration Job with its pods."""
+
+    name: str
+    state: JobState
+    executing: bool = False  # one of its containers runs right now
+    result: str = ""  # schema revision it reached, from the termination message
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A PersistentVolumeClaim."""
+
+    name: str
+    uid: str
+    bound: bool = False
+    deleting: bool = False
+
+
+class HealthStatus(StrEnum):
+    """`status` of the service's /health."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True)
+class BackendHealth:
+    """What the API last said on /health."""
+
+    status: HealthStatus
+    failing: tuple[str, ...] = ()  # names of checks that report an error, sorted
+
+    @classmethod
+    def from_document(cls, document: Any) -> "BackendHealth":
+        """Read the JSON document of /health.
+
+        Raises:
+            ValueError: it is not such a document.
+        """
+        if not isinstance(document, dict) or not isinstance(document.get("checks", {}), dict):
+            raise ValueError("not a health document")  # noqa: TRY004  # one type of error for all that is wrong
+        checks = document.get("checks", {})
+        failing = (name for name, check in checks.items() if isinstance(check, dict) and check.get("status") == "error")
+        return cls(HealthStatus(document.get("status")), tuple(sorted(str(name)[:63] for name in failing)))
+
+
+def _empty() -> Mapping[Any, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything `desired` and the conditions need."""
+
+    keys: frozenset[ObjectKey] = frozenset()  # children that exist, Pods not counted
+    workloads: Mapping[ObjectKey, Workload] = field(default_factory=_empty)
+    jobs: Mapping[str, Job] = field(default_factory=_empty)
+    claims: Mapping[str, Claim] = field(default_factory=_empty)
+    missing_secrets: frozenset[str] = frozenset()  # names that pods wait for
+    backends: BackendHealth | None = None  # None: the API could not be asked

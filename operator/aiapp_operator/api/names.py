@@ -1,0 +1,94 @@
+"""Labels and names of children. Names are a pure function of the AIApp, so a restart finds them again.
+
+No name holds a hash, except that of the migration Job: each revision has a Job of its own.
+"""
+
+from enum import StrEnum
+
+from aiapp_operator.api.manifest import Manifest
+
+FIELD_MANAGER = "aiapp-operator"
+MANAGED_BY = "aiapp-operator"
+WATCH_SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY}"
+
+LABEL_APP = "aiapp.dev/app"
+LABEL_COMPONENT = "aiapp.dev/component"
+LABEL_NAME = "aiapp.dev/name"
+
+ANNOTATION_INTENT = "aiapp.dev/intent"
+ANNOTATION_CONFIG_HASH = "aiapp.dev/config-hash"
+ANNOTATION_REVISION = "aiapp.dev/revision"  # on pod templates: which pods are of the current revision
+
+WATCHED_KINDS = (
+    "Deployment",
+    "StatefulSet",
+    "Job",
+    "Pod",
+    "Service",
+    "ConfigMap",
+    "ServiceAccount",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "NetworkPolicy",
+)
+
+
+class ComponentName(StrEnum):
+    """Values of the label aiapp.dev/component."""
+
+    API = "api"
+    WORKER = "worker"
+    INFERENCE = "inference"
+    POSTGRES = "postgres"
+    REDIS = "redis"
+    MIGRATE = "migrate"
+
+
+def selector(app: str, component: ComponentName, entry: str = "") -> dict[str, str]:
+    """The labels that select the pods of one component; never changes, since selectors are immutable."""
+    labels = {LABEL_APP: app, LABEL_COMPONENT: component.value}
+    return {**labels, LABEL_NAME: entry} if entry else labels
+
+
+def labels(app: str, component: ComponentName | None = None, entry: str = "") -> dict[str, str]:
+    """All labels of a child; `component` is absent for what belongs to the app as a whole."""
+    result = {
+        "app.kubernetes.io/name": "aiapp",
+        "app.kubernetes.io/instance": app,
+        "app.kubernetes.io/part-of": app,
+        "app.kubernetes.io/managed-by": MANAGED_BY,
+        LABEL_APP: app,
+    }
+    if component is not None:
+        result |= {"app.kubernetes.io/component": component.value, **selector(app, component, entry)}
+    return result
+
+
+def app_of(child: Manifest) -> str:
+    """Name of the AIApp that `child` belongs to; empty where it carries no such label."""
+    return str((child.get("metadata", {}).get("labels") or {}).get(LABEL_APP, ""))
+
+
+def config(app: str) -> str:
+    """ConfigMap with the configuration of the service."""
+    return f"{app}-config"
+
+
+def part(app: str, component: ComponentName, entry: str = "") -> str:
+    """Workload, Service and other objects of one component."""
+    return f"{app}-{component.value}-{entry}" if entry else f"{app}-{component.value}"
+
+
+def inference_cache(app: str, entry: str) -> str:
+    """PersistentVolumeClaim that keeps a downloaded model."""
+    return f"{part(app, ComponentName.INFERENCE, entry)}-cache"
+
+
+def migration(app: str, revision: str) -> str:
+    """Job that migrates the database to one revision of the service."""
+    return f"{app}-migrate-{revision}"
+
+
+def component_label(component: str, entry: str = "") -> str:
+    """How status and messages name a component: `api`, `worker/embeddings`."""
+    return f"{component}/{entry}" if entry else component
