@@ -60,6 +60,7 @@ class Job:
     state: JobState
     executing: bool = False  # one of its containers runs right now
     result: str = ""  # schema revision it reached, from the termination message
+    database: str = ""  # uid of the volume whose database it migrated; empty: not ours
     cause: Cause | None = None
 
 
@@ -69,6 +70,7 @@ class Claim:
 
     name: str
     uid: str
+    requested: str = ""  # size asked for
     bound: bool = False
     deleting: bool = False
 
@@ -99,7 +101,7 @@ class BackendHealth:
             raise ValueError("not a health document")  # noqa: TRY004  # one type of error for all that is wrong
         checks = document.get("checks", {})
         failing = (name for name, check in checks.items() if isinstance(check, dict) and check.get("status") == "error")
-        return cls(HealthStatus(document.get("status")), tuple(sorted(str(name)[:63] for name in failing)))
+        return cls(HealthStatus(str(document.get("status"))), tuple(sorted(str(name)[:63] for name in failing)))
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -114,5 +116,6 @@ class Facts:
     workloads: Mapping[ObjectKey, Workload] = field(default_factory=_empty)
     jobs: Mapping[str, Job] = field(default_factory=_empty)
     claims: Mapping[str, Claim] = field(default_factory=_empty)
-    missing_secrets: frozenset[str] = frozenset()  # names that pods wait for
+    missing_secrets: frozenset[str] = frozenset()  # Secrets that pods wait for
+    missing_keys: frozenset[tuple[str, str]] = frozenset()  # Secret and key that pods wait for
     backends: BackendHealth | None = None  # None: the API could not be asked

@@ -17,6 +17,7 @@ LABEL_NAME = "aiapp.dev/name"
 
 ANNOTATION_INTENT = "aiapp.dev/intent"
 ANNOTATION_CONFIG_HASH = "aiapp.dev/config-hash"
+ANNOTATION_DATABASE = "aiapp.dev/database-uid"  # on migration Jobs: the volume whose database they migrate
 ANNOTATION_REVISION = "aiapp.dev/revision"  # on pod templates: which pods are of the current revision
 
 WATCHED_KINDS = (

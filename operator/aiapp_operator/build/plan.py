@@ -1,11 +1,53 @@
-"""What an AIApp needs right now, as a pure function of its spec and of what is observed."""
+"""What an AIApp needs right now, as a pure function of its spec and of what is observed.
 
+Stages wait for each other by gates on facts: a volume is seen -> its password is created -> the
+database starts -> it is ready -> the migration of this revision completes -> the revision is rolled
+out. What a closed gate blocks and what exists already is held: neither applied nor pruned, so that
+the old revision serves on.
+"""
+
+from dataclasses import dataclass, field
+
+from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.facts import Facts
+from aiapp_operator.api.facts import Facts, Job, JobState
+from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
+from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import PASSWORD, Gate, GeneratedSecret, Plan
+from aiapp_operator.build import (
+    api,
+    inference,
+    metadata,
+    migration,
+    network_policy,
+    postgres,
+    redis,
+    service_config,
+    worker,
+)
 from aiapp_operator.config import Settings
 
 __all__ = ["PASSWORD", "Gate", "GeneratedSecret", "Plan", "desired"]
+
+
+@dataclass
+class _Draft:
+    """A plan in the making."""
+
+    facts: Facts
+    apply: list[Manifest] = field(default_factory=list)
+    secrets: list[GeneratedSecret] = field(default_factory=list)
+    hold: set[ObjectKey] = field(default_factory=set)
+    gates: list[Gate] = field(default_factory=list)
+
+    def gate(self, name: str, manifests: list[Manifest], *, is_open: bool) -> None:
+        """Apply `manifests` if the gate is open, else hold those that exist."""
+        keys = tuple(object_key(manifest) for manifest in manifests)
+        self.gates.append(Gate(name, is_open, keys))
+        if is_open:
+            self.apply += manifests
+        else:
+            self.hold |= self.facts.keys.intersection(keys)
 
 
 def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
@@ -17,4 +59,113 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     Raises:
         Stalled: the spec cannot be turned into objects; reason InvalidSpec.
     """
-    raise NotImplementedError
+    draft = _Draft(facts)
+    draft.apply += [metadata.service_account(app), *_network_policies(app)]
+    _plan_postgres(draft, app, settings)
+    _plan_redis(draft, app, settings)
+    _plan_inference(draft, app, settings)
+    draft.apply.append(api.service(app))
+    if app.spec.pod_disruption_budget.enabled:
+        draft.apply.append(api.disruption_budget(app))
+    migrated = _plan_migration(draft, app, settings)
+    draft.gate("Migrated", _revision(app, settings), is_open=migrated)
+    return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates))
+
+
+def _network_policies(app: AIApp) -> list[Manifest]:
+    if not app.spec.network_policy.enabled:
+        return []
+    policies = [network_policy.inference(app, entry) for entry in app.spec.inference]
+    if app.spec.postgres.managed is not None:
+        policies.append(network_policy.postgres(app))
+    if app.spec.redis.managed is not None:
+        policies.append(network_policy.redis(app))
+    return policies
+
+
+def _plan_postgres(draft: _Draft, app: AIApp, settings: Settings) -> None:
+    managed = app.spec.postgres.managed
+    if managed is None:
+        return
+    found = draft.facts.claims.get(names.part(app.name, ComponentName.POSTGRES))
+    draft.apply += [postgres.claim(app, managed, found), postgres.service(app)]
+    uid = _usable_uid(draft.facts, app, ComponentName.POSTGRES)
+    _plan_data(draft, postgres.secret(app, uid), postgres.stateful_set(app, settings, managed), uid)
+
+
+def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
+    managed = app.spec.redis.managed
+    if managed is None:
+        return
+    found = draft.facts.claims.get(names.part(app.name, ComponentName.REDIS))
+    draft.apply += [redis.claim(app, managed, found), redis.service(app)]
+    uid = _usable_uid(draft.facts, app, ComponentName.REDIS)
+    _plan_data(draft, redis.secret(app, uid), redis.stateful_set(app, settings, managed), uid)
+
+
+def _usable_uid(facts: Facts, app: AIApp, component: ComponentName) -> str:
+    """uid of the volume; empty while it is not seen, or on its way out: a Secret owned by it would go with it."""
+    claim = facts.claims.get(names.part(app.name, component))
+    return "" if claim is None or claim.deleting else claim.uid
+
+
+def _plan_data(draft: _Draft, secret: GeneratedSecret, stateful_set: Manifest, claim_uid: str) -> None:
+    """The Secret before the StatefulSet, so that the StatefulSet's existence says that the Secret was created."""
+    key = object_key(stateful_set)
+    exists = key in draft.facts.keys
+    missing = secret.name in draft.facts.missing_secrets  # deleted by hand: a pod waits for it
+    if claim_uid and (missing or not exists):
+        draft.secrets.append(secret)
+    draft.gate(f"VolumeOf{key.name}", [stateful_set], is_open=bool(claim_uid) or exists)
+
+
+def _plan_inference(draft: _Draft, app: AIApp, settings: Settings) -> None:
+    for entry in app.spec.inference:
+        claim = inference.cache_claim(app, entry, draft.facts.claims.get(names.inference_cache(app.name, entry.name)))
+        if claim is not None:
+            draft.apply.append(claim)
+        draft.apply += [inference.service(app, entry), inference.deployment(app, settings, entry)]
+
+
+def _plan_migration(draft: _Draft, app: AIApp, settings: Settings) -> bool:
+    """Plan the Job of this revision; True when there is nothing left to migrate."""
+    if not app.spec.migrations.enabled:
+        return True
+    managed = app.spec.postgres.managed is not None
+    uid = _usable_uid(draft.facts, app, ComponentName.POSTGRES) if managed else ""
+    wanted = migration.job(app, settings, uid)
+    key = object_key(wanted)
+    found = draft.facts.jobs.get(key.name)
+    if found is not None and found.database != uid:
+        # It migrated a database that is gone. Neither applied nor held it is pruned, and then made anew.
+        draft.gates.append(Gate("StaleMigration", open=False, blocks=(key,)))
+        return False
+    others = _executing(draft.facts, key.name)
+    draft.hold |= {ObjectKey("Job", job.name) for job in others}
+    ready = (not managed or _postgres_ready(draft.facts, app)) and not others
+    draft.gate("PostgresReady", [wanted], is_open=found is not None or ready)
+    return found is not None and found.state is JobState.COMPLETE
+
+
+def _executing(facts: Facts, wanted: str) -> list[Job]:
+    """Migrations of other revisions that run right now: two at a time would be at odds, and none is cut off."""
+    return [
+        job
+        for name, job in sorted(facts.jobs.items())
+        if name != wanted and job.executing and job.state is JobState.ACTIVE
+    ]
+
+
+def _postgres_ready(facts: Facts, app: AIApp) -> bool:
+    workload = facts.workloads.get(ObjectKey("StatefulSet", names.part(app.name, ComponentName.POSTGRES)))
+    return workload is not None and workload.serving > 0
+
+
+def _revision(app: AIApp, settings: Settings) -> list[Manifest]:
+    """The objects that belong together and to one schema of the database."""
+    config = service_config.service_config(app)
+    return [
+        service_config.config_map(app, config),
+        api.deployment(app, settings, config),
+        *(worker.deployment(app, settings, config, entry) for entry in app.spec.workers),
+    ]

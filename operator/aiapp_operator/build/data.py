@@ -1,0 +1,104 @@
+"""What managed Postgres and Redis have in common: the volume, its generated Secret, the StatefulSet around a pod.
+
+The volume is an object of its own, not made by the StatefulSet: so it can grow, and its owner follows
+deletionPolicy. The Secret is owned by the volume: the password lives exactly as long as the data.
+"""
+
+from aiapp_operator.api import names
+from aiapp_operator.api.app import AIApp, DeletionPolicy
+from aiapp_operator.api.base import Storage
+from aiapp_operator.api.facts import Claim
+from aiapp_operator.api.manifest import Manifest
+from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.plan import GeneratedSecret
+from aiapp_operator.build.metadata import child, port_name
+from aiapp_operator.build.pod import DATA_UID, SECRET_MODE, container, pod_spec, pod_template
+from aiapp_operator.build.quantity import canonical, parse
+
+SECRET_DIR = "/etc/aiapp/secret"  # noqa: S105  # a path
+CHECK = "check-secrets"
+
+
+def claim(
+    app: AIApp, component: ComponentName, storage: Storage, found: Claim | None, *, name: str, entry: str = ""
+) -> Manifest:
+    """The volume. Under Retain nothing owns it, so that deleting the AIApp leaves it.
+
+    A retained volume that is larger than what is asked for stays as large: volumes cannot shrink.
+    """
+    manifest = child(app, "PersistentVolumeClaim", name, component, entry)
+    if app.spec.deletion_policy is DeletionPolicy.RETAIN:
+        manifest["metadata"]["ownerReferences"] = []
+    size = storage.size
+    if found is not None and found.requested and parse(found.requested) > parse(size):
+        size = found.requested
+    manifest["spec"] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": canonical(size)}},
+    }
+    if storage.storage_class_name:
+        manifest["spec"]["storageClassName"] = storage.storage_class_name
+    return manifest
+
+
+def generated_secret(app: AIApp, component: ComponentName, claim_uid: str, template: dict[str, str]) -> GeneratedSecret:
+    """The Secret with the password of the data on the volume with `claim_uid`; empty: not known (offline)."""
+    name = names.part(app.name, component)
+    owner = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": name, "uid": claim_uid}
+    return GeneratedSecret(
+        name=name,
+        namespace=app.namespace,
+        labels=names.labels(app.name, component),
+        owner=owner if claim_uid else None,
+        template=template,
+    )
+
+
+def stateful_set(
+    app: AIApp, component: ComponentName, main: Manifest, volumes: list[Manifest], *, grace: int
+) -> Manifest:
+    """One pod with the volume, which starts only when its Secret exists. `grace` is seconds."""
+    name = names.part(app.name, component)
+    manifest = child(app, "StatefulSet", name, component)
+    check = container(
+        CHECK,
+        main["image"],
+        command=["/bin/true"],
+        env=[{"name": "SECRET_0", "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}}],
+        resources={"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+    )
+    spec = pod_spec(
+        app,
+        DATA_UID,
+        [main],
+        initContainers=[check],
+        volumes=[_claim_volume(name), _secret_volume(name), *volumes],
+        terminationGracePeriodSeconds=grace,
+    )
+    manifest["spec"] = {
+        "replicas": 1,
+        "serviceName": name,
+        "podManagementPolicy": "OrderedReady",
+        "updateStrategy": {"type": "RollingUpdate"},
+        "selector": {"matchLabels": names.selector(app.name, component)},
+        "template": pod_template(app, component, "", spec),
+    }
+    return manifest
+
+
+def port(component: ComponentName, number: int) -> Manifest:
+    """The container's port."""
+    return {"name": port_name(component), "containerPort": number, "protocol": "TCP"}
+
+
+def _claim_volume(claim_name: str) -> Manifest:
+    return {"name": "data", "persistentVolumeClaim": {"claimName": claim_name}}
+
+
+def _secret_volume(secret: str) -> Manifest:
+    # Only the password: the rest of the Secret is for clients.
+    items = [{"key": "password", "path": "password"}]
+    return {
+        "name": "secret",
+        "secret": {"secretName": secret, "items": items, "defaultMode": SECRET_MODE, "optional": True},
+    }

@@ -1,0 +1,149 @@
+"""Model servers: a Deployment of one pod, its Service, and the claim that keeps a download."""
+
+from aiapp_operator.api import names
+from aiapp_operator.api.app import AIApp
+from aiapp_operator.api.facts import Claim
+from aiapp_operator.api.inference import Engine, Inference, Placement, RolloutStrategy
+from aiapp_operator.api.manifest import Manifest
+from aiapp_operator.api.names import ComponentName
+from aiapp_operator.build import data
+from aiapp_operator.build.inference import custom, gpu, llamacpp, vllm
+from aiapp_operator.build.inference.engine import CACHE, EngineSpec
+from aiapp_operator.build.inference.source import Weights, weights
+from aiapp_operator.build.metadata import child
+from aiapp_operator.build.metadata import service as build_service
+from aiapp_operator.build.pod import (
+    INFERENCE_UID,
+    container,
+    empty_dir,
+    http_probe,
+    mount,
+    pod_spec,
+    pod_template,
+)
+from aiapp_operator.build.resources import resources
+from aiapp_operator.config import Settings
+
+REPLICAS = 1
+LOAD_SECONDS = 30 * 60  # a large model over a slow network
+_PERIOD = 3
+
+
+def service(app: AIApp, inference: Inference) -> Manifest:
+    """Where API and workers reach the model server."""
+    return build_service(app, ComponentName.INFERENCE, inference.name, inference.port)
+
+
+def cache_claim(app: AIApp, inference: Inference, found: Claim | None) -> Manifest | None:
+    """The volume that keeps a download over restarts; None where the entry has none."""
+    if inference.cache is None:
+        return None
+    name = names.inference_cache(app.name, inference.name)
+    return data.claim(app, ComponentName.INFERENCE, inference.cache, found, name=name, entry=inference.name)
+
+
+def deployment(app: AIApp, settings: Settings, inference: Inference) -> Manifest:
+    """The model server.
+
+    Raises:
+        Stalled: the engine cannot serve the source; reason InvalidSpec.
+    """
+    source = weights(inference.model) if inference.model is not None else Weights()
+    engine = _engine(inference, source, settings)
+    manifest = child(
+        app,
+        "Deployment",
+        names.part(app.name, ComponentName.INFERENCE, inference.name),
+        ComponentName.INFERENCE,
+        inference.name,
+    )
+    manifest["spec"] = {
+        "replicas": REPLICAS,
+        "selector": {"matchLabels": names.selector(app.name, ComponentName.INFERENCE, inference.name)},
+        "strategy": strategy(inference),
+        "template": pod_template(app, ComponentName.INFERENCE, inference.name, _pod(app, inference, engine, source)),
+    }
+    return manifest
+
+
+def strategy(inference: Inference) -> Manifest:
+    """Recreate where a second pod would wait for what the first one holds: a GPU, or a volume of one node."""
+    wanted = inference.rollout.strategy
+    if wanted is None:
+        alone = inference.gpu is not None or inference.cache is not None
+        wanted = RolloutStrategy.RECREATE if alone else RolloutStrategy.ROLLING_UPDATE
+    if wanted is RolloutStrategy.RECREATE:
+        return {"type": "Recreate"}
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
+def _engine(inference: Inference, source: Weights, settings: Settings) -> EngineSpec:
+    if inference.engine is Engine.LLAMA_CPP:
+        return llamacpp.spec(inference, source, settings)
+    if inference.engine is Engine.VLLM:
+        return vllm.spec(inference, source, settings)
+    return custom.spec(inference, source)
+
+
+def _pod(app: AIApp, inference: Inference, engine: EngineSpec, source: Weights) -> Manifest:
+    compute = resources(inference.resources, cpu=engine.cpu, memory=engine.memory, limit=engine.limit)
+    fields: Manifest = {"args": list(engine.args)} if engine.args else {}
+    if engine.command:
+        fields["command"] = list(engine.command)
+    environment = _environment(inference, engine)
+    if environment:
+        fields["env"] = environment
+    main = container(
+        ComponentName.INFERENCE.value,
+        engine.image,
+        read_only=False,  # engines write caches of their own beside their volumes
+        ports=[{"name": "http", "containerPort": inference.port, "protocol": "TCP"}],
+        resources=gpu.with_gpu(compute, inference.gpu),
+        volumeMounts=[*source.mounts, *engine.mounts, mount("cache", CACHE), mount("tmp", "/tmp")],  # noqa: S108
+        startupProbe=http_probe(engine.health, period=_PERIOD, failures=LOAD_SECONDS // _PERIOD),
+        livenessProbe=http_probe(engine.health, period=10, failures=6, timeout=10),
+        readinessProbe=http_probe(engine.health, period=5, failures=3),
+        **fields,
+    )
+    cache = {"name": "cache", "persistentVolumeClaim": {"claimName": names.inference_cache(app.name, inference.name)}}
+    volumes = [
+        *source.volumes,
+        *engine.volumes,
+        cache if inference.cache is not None else empty_dir("cache"),
+        empty_dir("tmp"),
+    ]
+    init: Manifest = {"initContainers": list(source.init_containers)} if source.init_containers else {}
+    return pod_spec(
+        app,
+        INFERENCE_UID,
+        [main],
+        volumes=volumes,
+        terminationGracePeriodSeconds=30,
+        **init,
+        **gpu.runtime_class(inference.gpu),
+        **_placement(inference),
+    )
+
+
+def _environment(inference: Inference, engine: EngineSpec) -> list[Manifest]:
+    environment: list[Manifest] = [{"name": name, "value": value} for name, value in engine.env]
+    token = inference.model.secret_ref if inference.model is not None else None
+    if token is not None:
+        reference = {"secretKeyRef": {"name": token.name, "key": token.key}}
+        environment.append({"name": "HF_TOKEN", "valueFrom": reference})
+    return environment
+
+
+def _placement(inference: Inference) -> Manifest:
+    placement: Placement = inference.placement
+    fields: Manifest = {}
+    if placement.node_selector:
+        fields["nodeSelector"] = dict(placement.node_selector)
+    tolerations = [t.model_dump(by_alias=True, exclude_none=True, mode="json") for t in placement.tolerations]
+    tolerations = [{name: value for name, value in t.items() if value} for t in tolerations]
+    tolerations += [t for t in gpu.tolerations(inference.gpu) if t not in tolerations]
+    if tolerations:
+        fields["tolerations"] = tolerations
+    if placement.priority_class_name:
+        fields["priorityClassName"] = placement.priority_class_name
+    return fields

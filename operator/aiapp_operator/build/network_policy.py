@@ -1,0 +1,46 @@
+"""NetworkPolicies: databases and model servers are reachable from the pods of their own AIApp only."""
+
+from aiapp_operator.api import names
+from aiapp_operator.api.app import AIApp
+from aiapp_operator.api.inference import Inference
+from aiapp_operator.api.manifest import Manifest
+from aiapp_operator.api.names import ComponentName
+from aiapp_operator.build.addresses import POSTGRES_PORT, REDIS_PORT
+from aiapp_operator.build.metadata import child
+
+
+def postgres(app: AIApp) -> Manifest:
+    """From the service and its migrations; Postgres itself talks to nobody."""
+    clients = [ComponentName.API, ComponentName.MIGRATE, ComponentName.WORKER]
+    return _policy(app, ComponentName.POSTGRES, "", clients, POSTGRES_PORT, egress=False)
+
+
+def redis(app: AIApp) -> Manifest:
+    """From the service; Redis itself talks to nobody."""
+    clients = [ComponentName.API, ComponentName.WORKER]
+    return _policy(app, ComponentName.REDIS, "", clients, REDIS_PORT, egress=False)
+
+
+def inference(app: AIApp, entry: Inference) -> Manifest:
+    """From the service. Outgoing traffic is left alone: a model may have to be downloaded."""
+    clients = [ComponentName.API, ComponentName.WORKER]
+    return _policy(app, ComponentName.INFERENCE, entry.name, clients, entry.port, egress=True)
+
+
+def _policy(
+    app: AIApp, component: ComponentName, entry: str, clients: list[ComponentName], port: int, *, egress: bool
+) -> Manifest:
+    manifest = child(app, "NetworkPolicy", names.part(app.name, component, entry), component, entry)
+    peer = {
+        "matchLabels": {names.LABEL_APP: app.name},
+        "matchExpressions": [
+            {"key": names.LABEL_COMPONENT, "operator": "In", "values": [client.value for client in clients]}
+        ],
+    }
+    manifest["spec"] = {
+        "podSelector": {"matchLabels": names.selector(app.name, component, entry)},
+        # A direction that is listed without a rule for it is closed.
+        "policyTypes": ["Ingress"] if egress else ["Ingress", "Egress"],
+        "ingress": [{"from": [{"podSelector": peer}], "ports": [{"port": port, "protocol": "TCP"}]}],
+    }
+    return manifest

@@ -1,0 +1,63 @@
+"""All children of an AIApp as they will be in the end, without a cluster."""
+
+from dataclasses import replace
+
+from aiapp_operator.api import names
+from aiapp_operator.api.app import AIApp
+from aiapp_operator.api.facts import Claim, Facts, Job, JobState, Workload
+from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
+from aiapp_operator.api.plan import Plan
+from aiapp_operator.build.plan import desired
+from aiapp_operator.config import Settings
+
+PLACEHOLDER = "GENERATED"
+
+
+def render(app: AIApp, settings: Settings) -> list[Manifest]:
+    """The children of `app`, generated Secrets with a placeholder for the password.
+
+    Left out is what only a cluster knows: uids, ownerReferences and the annotations made of them.
+
+    Raises:
+        Stalled: the spec cannot be turned into objects; reason InvalidSpec.
+    """
+    facts = Facts()
+    while True:
+        plan = desired(app, facts, settings)
+        settled = _after(plan, facts)
+        if settled == facts:
+            break
+        facts = settled
+    # Volumes have no uid here, so their Secrets are planned as if the databases were yet to be made.
+    secrets = desired(app, replace(facts, keys=frozenset()), settings).secrets
+    return [*(_offline(secret.manifest(PLACEHOLDER)) for secret in secrets), *(_offline(m) for m in plan.apply)]
+
+
+def _after(plan: Plan, facts: Facts) -> Facts:
+    """Facts after `plan` was carried out and everything in it became ready."""
+    applied = {object_key(manifest): manifest for manifest in plan.apply}
+    claims = {key.name: Claim(key.name, uid="offline") for key in applied if key.kind == "PersistentVolumeClaim"}
+    jobs = {
+        key.name: Job(
+            key.name,
+            JobState.COMPLETE,
+            database=(manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_DATABASE, ""),
+        )
+        for key, manifest in applied.items()
+        if key.kind == "Job"
+    }
+    workloads: dict[ObjectKey, Workload] = {
+        key: Workload(key, serving=1) for key in applied if key.kind in {"Deployment", "StatefulSet"}
+    }
+    return replace(facts, keys=frozenset(applied), claims=claims, jobs=jobs, workloads=workloads)
+
+
+def _offline(manifest: Manifest) -> Manifest:
+    metadata = {name: value for name, value in manifest["metadata"].items() if name != "ownerReferences"}
+    annotations = {
+        name: value for name, value in metadata.get("annotations", {}).items() if name != names.ANNOTATION_DATABASE
+    }
+    metadata.pop("annotations", None)
+    if annotations:
+        metadata["annotations"] = annotations
+    return {**manifest, "metadata": metadata}

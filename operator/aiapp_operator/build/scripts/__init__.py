@@ -1,0 +1,19 @@
+"""Shell scripts that start and probe the databases; package data, read once at import."""
+
+from importlib.resources import files
+
+
+def _read(name: str) -> str:
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+# Kubernetes expands $(NAME) of known names and $$ in commands: the scripts hold neither.
+POSTGRES_START = _read("postgres-start.sh")
+POSTGRES_PROBE = _read("postgres-probe.sh")
+REDIS_START = _read("redis-start.sh")
+REDIS_PROBE = _read("redis-probe.sh")
+
+
+def shell(script: str, name: str, *arguments: str) -> list[str]:
+    """A command that runs `script` with the image's POSIX shell."""
+    return ["/bin/sh", "-c", script, name, *arguments]

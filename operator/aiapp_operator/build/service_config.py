@@ -1,0 +1,113 @@
+"""AIApp -> configuration of the service -> ConfigMap."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from aiapp_operator.api import models as api
+from aiapp_operator.api import names
+from aiapp_operator.api.app import AIApp
+from aiapp_operator.api.manifest import Manifest
+from aiapp_operator.build import addresses, credentials
+from aiapp_operator.build.digest import digest
+from aiapp_operator.build.duration import seconds
+from aiapp_operator.build.metadata import child
+from aiapp_operator.errors import Stalled
+from aiapp_service import config as service
+
+FILE = "config.yaml"
+
+
+def service_config(app: AIApp) -> service.ServiceConfig:
+    """What API and workers of `app` are told.
+
+    Raises:
+        Stalled: the spec contradicts itself; reason InvalidSpec, the message names the field.
+    """
+    try:
+        return service.ServiceConfig(
+            app=app.name,
+            auth=_auth(app),
+            providers=tuple(_provider(p) for p in app.spec.providers),
+            inference=tuple(
+                service.InferenceConfig(name=i.name, base_url=addresses.inference_url(app, i))
+                for i in app.spec.inference
+            ),
+            models=tuple(_model(m) for m in app.spec.models),
+            workers=tuple(
+                service.WorkerConfig(name=w.name, queues=tuple(w.queues), concurrency=w.concurrency)
+                for w in app.spec.workers
+            ),
+            database=_database(app),
+            redis=service.RedisConfig(url_file=Path(credentials.redis_credential(app).file)),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Stalled("InvalidSpec", f"spec.{where}: {first['msg']}" if where else f"spec: {first['msg']}") from error
+
+
+def config_map(app: AIApp, config: service.ServiceConfig) -> Manifest:
+    """The ConfigMap that holds `config`; nothing in it is secret."""
+    return {**child(app, "ConfigMap", names.config(app.name)), "data": {FILE: service.dump(config)}}
+
+
+def config_hash(config: service.ServiceConfig) -> str:
+    """Changes when the service has to start again to see what changed."""
+    return digest(service.dump(config))
+
+
+def config_volume(app: AIApp) -> Manifest:
+    """The configuration as a volume."""
+    return {"name": "config", "configMap": {"name": names.config(app.name), "defaultMode": 0o444}}
+
+
+def _auth(app: AIApp) -> service.AuthConfig:
+    auth = app.spec.api.auth
+    keys = Path(credentials.API_KEYS_DIR) if auth.api_keys is not None else None
+    return service.AuthConfig(anonymous=auth.anonymous, api_keys_dir=keys)
+
+
+def _provider(provider: api.Provider) -> service.ProviderConfig:
+    has_key = provider.api_key_secret_ref is not None
+    return service.ProviderConfig(
+        name=provider.name,
+        kind=service.ProviderKind(provider.kind.value),
+        base_url=provider.base_url or None,
+        api_key_file=Path(f"{credentials.CREDENTIALS_DIR}/providers/{provider.name}") if has_key else None,
+    )
+
+
+def _model(model: api.Model) -> service.ModelConfig:
+    timeouts = model.timeouts
+    return service.ModelConfig(
+        name=model.name,
+        kind=service.ModelKind(model.kind.value),
+        backends=tuple(_backend(b) for b in model.backends),
+        timeouts=service.TimeoutsConfig(
+            connect=seconds(timeouts.connect),
+            first_token=seconds(timeouts.first_token),
+            idle=seconds(timeouts.idle),
+            total=seconds(timeouts.total),
+        ),
+    )
+
+
+def _backend(backend: api.Backend) -> service.BackendConfig:
+    price = backend.price
+    return service.BackendConfig(
+        inference=backend.inference,
+        provider=backend.provider,
+        model=backend.model or backend.inference or "",
+        price=None
+        if price is None
+        else service.PriceConfig.model_validate(price.model_dump(by_alias=True, exclude_none=True)),
+    )
+
+
+def _database(app: AIApp) -> service.DatabaseConfig:
+    file = Path(credentials.postgres_credential(app).file)
+    external = app.spec.postgres.external
+    if external is None:
+        return service.DatabaseConfig(url_file=file)
+    return service.DatabaseConfig(url_file=file, pool_max=external.pool_max)
