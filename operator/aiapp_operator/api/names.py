@@ -80,6 +80,11 @@ def part(app: str, component: ComponentName, entry: str = "") -> str:
     return f"{app}-{component.value}-{entry}" if entry else f"{app}-{component.value}"
 
 
+def service_host(app: str, namespace: str, component: ComponentName, entry: str = "") -> str:
+    """DNS name of a component's Service; it needs no cluster domain, since pods search for it."""
+    return f"{part(app, component, entry)}.{namespace}.svc"
+
+
 def inference_cache(app: str, entry: str) -> str:
     """PersistentVolumeClaim that keeps a downloaded model."""
     return f"{part(app, ComponentName.INFERENCE, entry)}-cache"

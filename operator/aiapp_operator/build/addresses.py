@@ -4,7 +4,6 @@ from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.names import ComponentName
-from aiapp_service.config import API_PORT
 
 POSTGRES_PORT = 5432
 REDIS_PORT = 6379
@@ -12,14 +11,9 @@ REDIS_PORT = 6379
 
 def host(app: AIApp, component: ComponentName, entry: str = "") -> str:
     """DNS name of a Service; it needs no cluster domain, since pods search for it."""
-    return f"{names.part(app.name, component, entry)}.{app.namespace}.svc"
+    return names.service_host(app.name, app.namespace, component, entry)
 
 
 def inference_url(app: AIApp, inference: Inference) -> str:
     """Base URL of a model server, with the version part."""
     return f"http://{host(app, ComponentName.INFERENCE, inference.name)}:{inference.port}/v1"
-
-
-def api_url(app: AIApp) -> str:
-    """Where clients inside the cluster reach the API: the base URL for OpenAI SDKs."""
-    return f"http://{host(app, ComponentName.API)}:{API_PORT}/v1"

@@ -78,7 +78,8 @@ def stateful_set(
     manifest["spec"] = {
         "replicas": 1,
         "serviceName": name,
-        "podManagementPolicy": "OrderedReady",
+        # OrderedReady would never replace a pod that cannot start, not even when its cause was mended.
+        "podManagementPolicy": "Parallel",
         "updateStrategy": {"type": "RollingUpdate"},
         "selector": {"matchLabels": names.selector(app.name, component)},
         "template": pod_template(app, component, "", spec),

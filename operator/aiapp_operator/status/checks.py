@@ -1,0 +1,208 @@
+"""The conditions of the components: a chain of named checks in the order of cause.
+
+Every check takes what is known and gives its verdict, or None where the AIApp has no such component.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiapp_operator.api import names
+from aiapp_operator.api.app import AIApp
+from aiapp_operator.api.conditions import ConditionType
+from aiapp_operator.api.facts import Facts, HealthStatus, Job, JobState, Severity
+from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
+from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.plan import Plan
+from aiapp_operator.api.status import ConditionStatus
+from aiapp_operator.errors import ReconcileError, Stalled
+from aiapp_operator.status.workloads import Report, report
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that checks look at."""
+
+    app: AIApp
+    facts: Facts
+    planned: Mapping[ObjectKey, Manifest]
+    failure: ReconcileError | None
+
+    @classmethod
+    def of(cls, app: AIApp, facts: Facts, plan: Plan | None, failure: ReconcileError | None) -> "Known":
+        """Index the plan by key."""
+        applied = plan.apply if plan is not None else ()
+        return cls(app, facts, {object_key(manifest): manifest for manifest in applied}, failure)
+
+    def report(self, kind: str, component: ComponentName, entry: str = "") -> Report:
+        """How a workload is doing, against what is planned."""
+        key = ObjectKey(kind, names.part(self.app.name, component, entry))
+        label = names.component_label(component.value, entry)
+        return report(label, key, self.planned.get(key), self.facts.workloads.get(key))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A condition without its times. `severity` says how a status other than True is handled; None: it matters not."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str
+    severity: Severity | None = None
+
+
+Check = Callable[[Known], Verdict | None]
+
+
+def reports(known: Known) -> list[Report]:
+    """All workloads of the AIApp, in the order of cause."""
+    spec = known.app.spec
+    found = []
+    if spec.postgres.managed is not None:
+        found.append(known.report("StatefulSet", ComponentName.POSTGRES))
+    if spec.redis.managed is not None:
+        found.append(known.report("StatefulSet", ComponentName.REDIS))
+    found += [known.report("Deployment", ComponentName.INFERENCE, entry.name) for entry in spec.inference]
+    found.append(known.report("Deployment", ComponentName.API))
+    found += [known.report("Deployment", ComponentName.WORKER, worker.name) for worker in spec.workers]
+    return found
+
+
+def spec_accepted(known: Known) -> Verdict:
+    """The spec can be carried out as it is."""
+    if isinstance(known.failure, Stalled):
+        failure = known.failure
+        return Verdict(ConditionType.SPEC_ACCEPTED, FALSE, failure.reason, failure.message, Severity.STALLED)
+    return Verdict(ConditionType.SPEC_ACCEPTED, TRUE, "Accepted", "the spec can be carried out")
+
+
+def postgres_ready(known: Known) -> Verdict:
+    """The SQL database answers, or is somebody else's."""
+    external = known.app.spec.postgres.external
+    if external is not None:
+        return _external(known, ConditionType.POSTGRES_READY, external.url_secret_ref.name, external.url_secret_ref.key)
+    return _workloads(ConditionType.POSTGRES_READY, [known.report("StatefulSet", ComponentName.POSTGRES)])
+
+
+def redis_ready(known: Known) -> Verdict:
+    """Redis answers, or is somebody else's."""
+    external = known.app.spec.redis.external
+    if external is not None:
+        return _external(known, ConditionType.REDIS_READY, external.url_secret_ref.name, external.url_secret_ref.key)
+    return _workloads(ConditionType.REDIS_READY, [known.report("StatefulSet", ComponentName.REDIS)])
+
+
+def migrated(known: Known) -> Verdict:
+    """The database has the schema of the wanted revision."""
+    type_ = ConditionType.MIGRATED
+    if not known.app.spec.migrations.enabled:
+        return Verdict(type_, TRUE, "Disabled", "migrations.enabled is false: the schema is left alone")
+    key = next((key for key in known.planned if key.kind == "Job"), None)
+    job = known.facts.jobs.get(key.name) if key is not None else None
+    if key is None:
+        return Verdict(type_, FALSE, "Waiting", "waits for the database", Severity.PROGRESSING)
+    if job is None:
+        return Verdict(type_, FALSE, "Migrating", "the migration is being started", Severity.PROGRESSING)
+    if job.state is JobState.COMPLETE:
+        words = f"the schema is at revision {job.result}" if job.result else "the schema is current"
+        return Verdict(type_, TRUE, "Migrated", words)
+    return _failed_migration(job) if job.state is JobState.FAILED else _running_migration(job)
+
+
+def _failed_migration(job: Job) -> Verdict:
+    words = job.cause.message if job.cause is not None else "see the Job's events"
+    message = (
+        f"Job {job.name} failed: {words}. The previous revision, if there is one, serves on. "
+        "Correct the cause, then change the spec or delete the Job to try again"
+    )
+    return Verdict(ConditionType.MIGRATED, FALSE, "MigrationFailed", message, Severity.STALLED)
+
+
+def _running_migration(job: Job) -> Verdict:
+    type_, cause = ConditionType.MIGRATED, job.cause
+    if cause is None or cause.severity is Severity.PROGRESSING:
+        return Verdict(type_, FALSE, "Migrating", "the migration runs", Severity.PROGRESSING)
+    return Verdict(type_, FALSE, cause.reason, f"migrate: {cause.message}", cause.severity)
+
+
+def inference_ready(known: Known) -> Verdict | None:
+    """All model servers answer."""
+    entries = known.app.spec.inference
+    if not entries:
+        return None
+    found = [known.report("Deployment", ComponentName.INFERENCE, entry.name) for entry in entries]
+    return _workloads(ConditionType.INFERENCE_READY, found)
+
+
+def api_ready(known: Known) -> Verdict:
+    """All API pods of the wanted revision answer."""
+    return _workloads(ConditionType.API_READY, [known.report("Deployment", ComponentName.API)])
+
+
+def backends_healthy(known: Known) -> Verdict:
+    """What only the service can know: whether its databases and backends answer it.
+
+    Only `unhealthy`, which means that the service cannot answer, keeps the AIApp from being Ready.
+    """
+    type_ = ConditionType.BACKENDS_HEALTHY
+    health = known.facts.backends
+    serving = known.facts.workloads.get(ObjectKey("Deployment", names.part(known.app.name, ComponentName.API)))
+    if serving is None or serving.serving == 0:
+        return Verdict(type_, UNKNOWN, "NoAPI", "no API pod is ready that could be asked")
+    if health is None:
+        return Verdict(type_, UNKNOWN, "NotKnown", "the API has not been asked yet, or did not answer on /health")
+    failing = ", ".join(health.failing) or "no check named"
+    if health.status is HealthStatus.UNHEALTHY:
+        message = f"the API cannot answer, failing: {failing}"
+        return Verdict(type_, FALSE, "Unhealthy", message, Severity.FAILED)
+    if health.status is HealthStatus.DEGRADED:
+        return Verdict(type_, FALSE, "Degraded", f"the API answers with restrictions, failing: {failing}")
+    return Verdict(type_, TRUE, "Healthy", "databases and backends answer the API")
+
+
+def workers_ready(known: Known) -> Verdict | None:
+    """All workers of the wanted revision run."""
+    entries = known.app.spec.workers
+    if not entries:
+        return None
+    found = [known.report("Deployment", ComponentName.WORKER, entry.name) for entry in entries]
+    return _workloads(ConditionType.WORKERS_READY, found)
+
+
+CHAIN: tuple[Check, ...] = (
+    spec_accepted,
+    postgres_ready,
+    redis_ready,
+    migrated,
+    inference_ready,
+    api_ready,
+    backends_healthy,
+    workers_ready,
+)
+
+
+def verdicts(known: Known) -> list[Verdict]:
+    """The verdicts of all checks that apply, in the order of cause."""
+    return [verdict for check in CHAIN if (verdict := check(known)) is not None]
+
+
+def _external(known: Known, type_: ConditionType, secret: str, key: str) -> Verdict:
+    if secret in known.facts.missing_secrets:
+        message = f"Secret {secret} does not exist: create it with the connection URL as {key}"
+        return Verdict(type_, FALSE, "SecretMissing", message, Severity.STALLED)
+    if (secret, key) in known.facts.missing_keys:
+        message = f"Secret {secret} has no key {key}: add it with the connection URL"
+        return Verdict(type_, FALSE, "SecretKeyMissing", message, Severity.STALLED)
+    return Verdict(type_, TRUE, "External", f"run by somebody else, reached by the URL in Secret {secret}")
+
+
+def _workloads(type_: ConditionType, found: list[Report]) -> Verdict:
+    """One condition over several workloads: the gravest gives the reason, all that are not ready the message."""
+    waiting = [entry for entry in found if entry.cause is not None]
+    if not waiting:
+        return Verdict(type_, TRUE, "Ready", "; ".join(entry.summary for entry in found))
+    causes = [entry.cause for entry in waiting if entry.cause is not None]
+    worst = max(causes, key=lambda cause: cause.severity)
+    return Verdict(type_, FALSE, worst.reason, "; ".join(entry.summary for entry in waiting), worst.severity)
