@@ -1,0 +1,95 @@
+"""A provisioner of local volumes: a folder of the node for each claim, removed with it.
+
+Own code for forty lines of work: the provisioners there are for single nodes start a helper pod
+for each folder, which costs seconds a volume and an image more.
+Run as `python -m tests.cluster.volumes KUBECONFIG FOLDER`.
+"""
+
+import logging
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+STORAGE_CLASS = "local"
+PROVISIONER = "aiapp.dev/local"
+_SELECTED_NODE = "volume.kubernetes.io/selected-node"
+_PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+_PERIOD_SECONDS = 0.5
+
+log = logging.getLogger("volumes")
+
+
+def provision(core: client.CoreV1Api, folder: Path) -> None:
+    """Make a volume for each claim that waits for one."""
+    for claim in core.list_persistent_volume_claim_for_all_namespaces().items:
+        annotations = claim.metadata.annotations or {}
+        waiting = claim.status.phase == "Pending" and _SELECTED_NODE in annotations
+        if not waiting or claim.spec.volume_name or claim.spec.storage_class_name != STORAGE_CLASS:
+            continue
+        name = f"pvc-{claim.metadata.uid}"
+        path = folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        # A hostPath ignores fsGroup, so the folder is open to whatever user the pod runs as.
+        path.chmod(0o777)
+        _create(core, name, path, claim)
+
+
+def _create(core: client.CoreV1Api, name: str, path: Path, claim: client.V1PersistentVolumeClaim) -> None:
+    reference = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "name": claim.metadata.name,
+        "namespace": claim.metadata.namespace,
+        "uid": claim.metadata.uid,
+    }
+    body = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name, "annotations": {_PROVISIONED_BY: PROVISIONER}},
+        "spec": {
+            "capacity": {"storage": claim.spec.resources.requests["storage"]},
+            "accessModes": claim.spec.access_modes,
+            "persistentVolumeReclaimPolicy": "Delete",
+            "storageClassName": STORAGE_CLASS,
+            "hostPath": {"path": str(path), "type": "Directory"},
+            "claimRef": reference,
+        },
+    }
+    try:
+        core.create_persistent_volume(body)
+    except ApiException as error:
+        if error.status != 409:
+            raise
+    log.info("made %s for %s/%s", name, claim.metadata.namespace, claim.metadata.name)
+
+
+def collect(core: client.CoreV1Api, folder: Path) -> None:
+    """Remove the volumes whose claim is gone, with their data."""
+    for volume in core.list_persistent_volume().items:
+        ours = (volume.metadata.annotations or {}).get(_PROVISIONED_BY) == PROVISIONER
+        if ours and volume.status.phase in ("Released", "Failed"):
+            core.delete_persistent_volume(volume.metadata.name)
+            shutil.rmtree(folder / volume.metadata.name, ignore_errors=True)
+            log.info("removed %s", volume.metadata.name)
+
+
+def main() -> None:
+    """Serve for ever; a failing API server is asked again."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    kubeconfig, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    core = client.CoreV1Api(config.new_client_from_config(config_file=str(kubeconfig)))
+    while True:
+        try:
+            provision(core, folder)
+            collect(core, folder)
+        except Exception as error:  # noqa: BLE001  # the loop outlives whatever the API server says
+            log.warning("will try again: %s", error)
+        time.sleep(_PERIOD_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

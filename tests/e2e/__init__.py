@@ -1,0 +1,1 @@
+"""End-to-end tests: the installed operator, real nodes, pods, databases and a real model."""
