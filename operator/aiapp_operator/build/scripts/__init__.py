@@ -4,7 +4,9 @@ from importlib.resources import files
 
 
 def _read(name: str) -> str:
-    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+    """The script without its comments: to correct a comment must not restart a database."""
+    lines = files(__name__).joinpath(name).read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 # Kubernetes expands $(NAME) of known names and $$ in commands: the scripts hold neither.

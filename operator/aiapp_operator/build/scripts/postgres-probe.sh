@@ -10,7 +10,7 @@ for dir in /usr/lib/postgresql/*/bin; do PATH="$PATH:$dir"; done
 
 port=${PGPORT:-5432}
 if [ "$1" = started ] || [ ! -r "$SECRET_DIR/password" ]; then
-	exec pg_isready -q -t 5 -h localhost -p "$port" -U "$PG_ROLE" -d "$PG_ROLE"
+    exec pg_isready -q -t 5 -h localhost -p "$port" -U "$PG_ROLE" -d "$PG_ROLE"
 fi
 
 PGPASSWORD=$(cat "$SECRET_DIR/password")

@@ -18,38 +18,39 @@ PATH="/usr/lib/postgresql/$PG_MAJOR/bin:/usr/pgsql-$PG_MAJOR/bin:$PATH:/usr/loca
 for dir in /usr/lib/postgresql/*/bin; do PATH="$PATH:$dir"; done
 
 fail() {
-	echo "aiapp: $1" >&2
-	exit 1
+    echo "aiapp: $1" >&2
+    exit 1
 }
 
 [ -r "$SECRET_DIR/password" ] || fail "Secret $SECRET_NAME is missing"
 for binary in initdb postgres; do
-	command -v "$binary" >/dev/null || fail "the image has no PostgreSQL $PG_MAJOR: $binary is not found"
+    command -v "$binary" >/dev/null || fail "the image has no PostgreSQL $PG_MAJOR: $binary is not found"
 done
 
 # Statements come from standard input and end at an empty line; the first error ends it. Neither the statements
 # nor their errors are logged with their text, since one of them holds the password.
 single() {
-	postgres --single -j -D "$1" -c exit_on_error=on -c log_min_error_statement=panic -c log_statement=none \
-		-c listen_addresses= -c unix_socket_directories="$PG_RUN" -c log_checkpoints=off -c log_line_prefix= "$2" >/dev/null
+    postgres --single -j -D "$1" -c exit_on_error=on -c log_min_error_statement=panic -c log_statement=none \
+        -c listen_addresses= -c unix_socket_directories="$PG_RUN" -c log_checkpoints=off -c log_line_prefix= "$2" >/dev/null
 }
 
 # Into a directory beside it, renamed when complete: a kill half-way leaves no half database behind.
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
-	echo "aiapp: a new database"
-	rm -rf "$PGDATA.new"
-	initdb --pgdata="$PGDATA.new" --username=postgres --auth-local=peer --auth-host=scram-sha-256 \
-		--encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
-	single "$PGDATA.new" postgres <<-SQL
-		CREATE ROLE "$PG_ROLE" LOGIN;
+    [ ! -e "$PGDATA" ] || fail "$PGDATA holds no database, yet is there: restore it, or remove it for a new one"
+    echo "aiapp: a new database"
+    rm -rf "$PGDATA.new"
+    initdb --pgdata="$PGDATA.new" --username=postgres --auth-local=peer --auth-host=scram-sha-256 \
+        --encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
+    single "$PGDATA.new" postgres <<SQL
+CREATE ROLE "$PG_ROLE" LOGIN;
 
-		CREATE DATABASE "$PG_ROLE" OWNER "$PG_ROLE";
+CREATE DATABASE "$PG_ROLE" OWNER "$PG_ROLE";
 
-		REVOKE ALL ON DATABASE "$PG_ROLE" FROM PUBLIC;
+REVOKE ALL ON DATABASE "$PG_ROLE" FROM PUBLIC;
 
-	SQL
-	sync
-	mv "$PGDATA.new" "$PGDATA"
+SQL
+    sync
+    mv "$PGDATA.new" "$PGDATA"
 fi
 
 major=$(cat "$PGDATA/PG_VERSION")
@@ -58,29 +59,29 @@ binary=$(postgres --version | sed 's/^[^0-9]*\([0-9][0-9]*\).*/\1/')
 
 # A lock file that names a process which is no postgres comes from a container that was killed.
 if [ -e "$PGDATA/postmaster.pid" ]; then
-	read -r pid <"$PGDATA/postmaster.pid" || true
-	case "$(cat "/proc/${pid:-0}/comm" 2>/dev/null || true)" in
-	postgres*) ;;
-	*) rm -f "$PGDATA/postmaster.pid" ;;
-	esac
+    read -r pid <"$PGDATA/postmaster.pid" || true
+    case "$(cat "/proc/${pid:-0}/comm" 2>/dev/null || true)" in
+    postgres*) ;;
+    *) rm -f "$PGDATA/postmaster.pid" ;;
+    esac
 fi
 
 password=$(sed "s/'/''/g" "$SECRET_DIR/password")
-single "$PGDATA" "$PG_ROLE" <<-SQL
-	SET password_encryption = 'scram-sha-256';
+single "$PGDATA" "$PG_ROLE" <<SQL
+SET password_encryption = 'scram-sha-256';
 
-	ALTER ROLE "$PG_ROLE" LOGIN PASSWORD '$password';
+ALTER ROLE "$PG_ROLE" LOGIN PASSWORD '$password';
 
-	CREATE EXTENSION IF NOT EXISTS "$PG_EXTENSION";
+CREATE EXTENSION IF NOT EXISTS "$PG_EXTENSION";
 
-	ALTER EXTENSION "$PG_EXTENSION" UPDATE;
+ALTER EXTENSION "$PG_EXTENSION" UPDATE;
 
 SQL
 unset password
 
-cat >"$PG_RUN/pg_hba.conf" <<-HBA
-	local all all peer
-	host "$PG_ROLE" "$PG_ROLE" all scram-sha-256
+cat >"$PG_RUN/pg_hba.conf" <<HBA
+local all all peer
+host "$PG_ROLE" "$PG_ROLE" all scram-sha-256
 HBA
 
 trap - TERM INT

@@ -8,9 +8,9 @@ set -eu
 PATH="$PATH:/usr/local/bin:/usr/bin:/bin"
 client=$(command -v redis-cli || command -v valkey-cli)
 if [ -r "$SECRET_DIR/password" ]; then
-	REDISCLI_AUTH=$(cat "$SECRET_DIR/password")
-	VALKEYCLI_AUTH=$REDISCLI_AUTH
-	export REDISCLI_AUTH VALKEYCLI_AUTH
+    REDISCLI_AUTH=$(cat "$SECRET_DIR/password")
+    VALKEYCLI_AUTH=$REDISCLI_AUTH
+    export REDISCLI_AUTH VALKEYCLI_AUTH
 fi
 answer=$("$client" -h localhost -p "${REDIS_PORT:-6379}" ping 2>&1) || true
 case "$answer" in

@@ -12,8 +12,8 @@ umask 077
 PATH="$PATH:/usr/local/bin:/usr/bin:/bin"
 
 fail() {
-	echo "aiapp: $1" >&2
-	exit 1
+    echo "aiapp: $1" >&2
+    exit 1
 }
 
 [ -r "$SECRET_DIR/password" ] || fail "Secret $SECRET_NAME is missing"
