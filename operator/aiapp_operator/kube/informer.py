@@ -1,0 +1,106 @@
+"""Informers: a list and a watch for each kind of child, kept up for as long as the operator runs.
+
+The list replaces what is known and so brings deletions that no watch reported; the watch goes on
+from its version. Bookmarks keep that version young. A watch that breaks is taken up again where it
+stopped; only a version that is too old (410) costs a new list.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+from aiapp_operator.api.names import WATCH_SELECTOR
+from aiapp_operator.kube.api_errors import ApiError, Gone
+from aiapp_operator.kube.client import KubeClient
+from aiapp_operator.kube.store import AppKey, ChildStore, version_of
+
+log = logging.getLogger(__name__)
+
+BACKOFF_FIRST_SECONDS = 0.5
+BACKOFF_MOST_SECONDS = 30.0
+
+Touched = Callable[[AppKey], None]
+Heard = Callable[[], None]
+Restarted = Callable[[str], None]
+
+
+class Informer:
+    """One kind of one namespace, or of all. `touched` hears of each AIApp for which something changed."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        store: ChildStore,
+        kind: str,
+        namespace: str | None,
+        *,
+        touched: Touched,
+        heard: Heard,
+        restarted: Restarted,
+        rng: random.Random,
+    ) -> None:
+        self.kind = kind
+        self.namespace = namespace
+        self.synced = asyncio.Event()
+        self._client = client
+        self._store = store
+        self._touched = touched
+        self._heard = heard
+        self._restarted = restarted
+        self._rng = rng
+        self._version = ""
+
+    async def run(self) -> None:
+        """Keep the store up to date until cancelled."""
+        failures = 0
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+                failures = 0
+            except Gone:
+                self._version = ""
+                self._restarted(self.kind)
+            except ApiError as error:
+                failures += 1
+                self._restarted(self.kind)
+                log.warning("watch failed", extra={"kind": self.kind, "status": error.status, "error": error.reason})
+                await asyncio.sleep(self._pause(failures))
+
+    def _pause(self, failures: int) -> float:
+        """Seconds before the next try: exponential with full jitter."""
+        return self._rng.uniform(0, min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(failures, 10)))
+
+    async def _list(self) -> None:
+        listing = await self._client.list(self.kind, self.namespace, WATCH_SELECTOR)
+        version = int(listing.resource_version) if listing.resource_version.isdigit() else 0
+        touched = self._store.replace(self.kind, self.namespace, listing.items, version)
+        self._version = listing.resource_version
+        self._heard()
+        self.synced.set()
+        for app in sorted(touched):
+            self._touched(app)
+
+    async def _watch(self) -> None:
+        async for event in self._client.watch(self.kind, self.namespace, WATCH_SELECTOR, self._version):
+            self._heard()
+            self._version = str(event.object["metadata"]["resourceVersion"])
+            if event.type == "BOOKMARK":
+                continue
+            if event.type == "DELETED":
+                meta = event.object["metadata"]
+                version = version_of(event.object)
+                app = self._store.remove(self.kind, meta["namespace"], meta["name"], version)
+            else:
+                app = self._store.put(event.object)
+            if app is not None:
+                self._touched(app)
+
+
+async def run_all(informers: Sequence[Informer]) -> None:
+    """Run informers until cancelled; one that ends takes the others with it."""
+    async with asyncio.TaskGroup() as group:
+        for informer in informers:
+            group.create_task(informer.run(), name=f"informer {informer.kind}")

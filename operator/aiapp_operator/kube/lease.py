@@ -1,0 +1,138 @@
+"""Leader election through a Lease: one operator works, others stand by.
+
+Times are judged by the local clock alone: a Lease counts as abandoned when its version has not
+changed for its duration as seen from here, so clocks that differ between nodes do no harm.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiapp_operator.api.manifest import Manifest
+from aiapp_operator.kube.api_errors import AlreadyExists, ApiError, Conflict, NotFound
+from aiapp_operator.kube.client import KubeClient
+
+log = logging.getLogger(__name__)
+
+DURATION_SECONDS = 15
+RENEW_SECONDS = 10.0
+RETRY_SECONDS = 2.0
+
+
+class LeaseLost(Exception):
+    """Somebody else may be working now: this process has to end."""
+
+
+@dataclass(frozen=True)
+class LeaseName:
+    """Which Lease, and who we are."""
+
+    namespace: str
+    name: str
+    identity: str
+
+
+class Elector:
+    """Takes a Lease, keeps it, gives it back."""
+
+    def __init__(self, client: KubeClient, lease: LeaseName, now: Callable[[], str], rng: random.Random) -> None:
+        self._client = client
+        self._lease = lease
+        self._now = now
+        self._rng = rng
+        self._held: Manifest | None = None
+        self._seen: tuple[str, float] = ("", 0.0)
+
+    async def acquire(self) -> None:
+        """Wait until the Lease is ours."""
+        while True:
+            try:
+                if await self._try():
+                    log.info("leading", extra={"lease": self._lease.name, "identity": self._lease.identity})
+                    return
+            except ApiError as error:
+                log.warning("lease not reached", extra={"error": error.reason})
+            await asyncio.sleep(RETRY_SECONDS * self._rng.uniform(0.8, 1.2))
+
+    async def keep(self) -> None:
+        """Renew until cancelled.
+
+        Raises:
+            LeaseLost: it could not be renewed in time, or somebody else has it.
+        """
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            try:
+                async with asyncio.timeout_at(renewed + RENEW_SECONDS):
+                    await self._renew()
+                renewed = loop.time()
+            except Conflict as error:
+                raise LeaseLost("the Lease was taken") from error
+            except TimeoutError as error:
+                raise LeaseLost("the Lease could not be renewed in time") from error
+            except ApiError as error:
+                if loop.time() - renewed > RENEW_SECONDS:
+                    raise LeaseLost("the Lease could not be renewed in time") from error
+                log.warning("lease not renewed", extra={"error": error.reason})
+
+    async def release(self) -> None:
+        """Give the Lease back, so that the next one need not wait."""
+        if self._held is None:
+            return
+        try:
+            await self._client.replace(self._wanted(self._held, holder=""))
+        except ApiError as error:
+            log.warning("lease not released", extra={"error": error.reason})
+        self._held = None
+
+    async def _try(self) -> bool:
+        try:
+            found = await self._client.get("Lease", self._lease.namespace, self._lease.name)
+        except NotFound:
+            return await self._create()
+        holder = found["spec"].get("holderIdentity", "")
+        if holder and holder != self._lease.identity and not self._abandoned(found):
+            return False
+        try:
+            self._held = await self._client.replace(self._wanted(found, holder=self._lease.identity))
+        except Conflict:
+            return False
+        return True
+
+    async def _create(self) -> bool:
+        empty: Manifest = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._lease.name, "namespace": self._lease.namespace},
+            "spec": {},
+        }
+        try:
+            self._held = await self._client.create(self._wanted(empty, holder=self._lease.identity))
+        except AlreadyExists:
+            return False
+        return True
+
+    async def _renew(self) -> None:
+        if self._held is None:
+            raise LeaseLost("the Lease was never taken")
+        self._held = await self._client.replace(self._wanted(self._held, holder=self._lease.identity))
+
+    def _abandoned(self, found: Manifest) -> bool:
+        now = asyncio.get_running_loop().time()
+        version = str(found["metadata"].get("resourceVersion"))
+        if self._seen[0] != version:
+            self._seen = (version, now)
+            return False
+        return now - self._seen[1] > float(found["spec"].get("leaseDurationSeconds") or DURATION_SECONDS)
+
+    def _wanted(self, found: Manifest, *, holder: str) -> Manifest:
+        spec = dict(found["spec"])
+        if spec.get("holderIdentity") != holder:
+            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
+            spec["acquireTime"] = self._now()
+        spec |= {"holderIdentity": holder, "renewTime": self._now(), "leaseDurationSeconds": DURATION_SECONDS}
+        return {**found, "spec": spec}

@@ -1,0 +1,30 @@
+"""Generated Secrets: created once, never read. The operator may create and delete Secrets, nothing else."""
+
+import random
+import string
+
+from aiapp_operator.api.plan import GeneratedSecret
+from aiapp_operator.kube.api_errors import AlreadyExists
+from aiapp_operator.kube.client import KubeClient
+
+# Letters and digits only: the password stands in URLs as it is.
+_ALPHABET = string.ascii_letters + string.digits
+LENGTH = 32
+
+
+def password(rng: random.Random) -> str:
+    """A new password of about 190 bits; `rng` is the system's in production."""
+    return "".join(rng.choice(_ALPHABET) for _ in range(LENGTH))
+
+
+async def create(client: KubeClient, secret: GeneratedSecret, rng: random.Random) -> bool:
+    """Create the Secret; False when it exists, which is as good.
+
+    Raises:
+        ApiError: the API server cannot be asked, or refuses.
+    """
+    try:
+        await client.create(secret.manifest(password(rng)))
+    except AlreadyExists:
+        return False
+    return True
