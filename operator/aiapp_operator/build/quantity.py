@@ -1,8 +1,9 @@
-"""Kubernetes quantities: reading, comparing, and the one text form that the API server prints.
+"""Kubernetes quantities: reading, comparing, and one text form for each value.
 
 The rules are those of k8s.io/apimachinery `resource.Quantity`: binary suffixes keep powers of 1024
 where the value is a whole number of at least 1024, everything else is a decimal with an exponent
-that is a multiple of three. An intent in this form equals what is read back, so that comparing works.
+that is a multiple of three. The API server keeps this form as it is, so that an intent equals what is
+read back. (Some unusual spellings, like "1E3", it would keep too; those are never sent.)
 """
 
 import re
@@ -26,7 +27,7 @@ def parse(text: str) -> Fraction:
 
 
 def canonical(text: str) -> str:
-    """`text` as the API server would print it: "0.5" is "500m", "1024Mi" is "1Gi".
+    """`text` in the form that the API server leaves as it is: "0.5" is "500m", "1024Mi" is "1Gi".
 
     Raises:
         ValueError: `text` is not a quantity.

@@ -15,7 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
-from aiapp_operator.status.workloads import Report, report
+from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -27,19 +27,22 @@ class Known:
     app: AIApp
     facts: Facts
     planned: Mapping[ObjectKey, Manifest]
+    blocked: frozenset[ObjectKey]  # by closed gates of the plan
     failure: ReconcileError | None
 
     @classmethod
     def of(cls, app: AIApp, facts: Facts, plan: Plan | None, failure: ReconcileError | None) -> "Known":
         """Index the plan by key."""
-        applied = plan.apply if plan is not None else ()
-        return cls(app, facts, {object_key(manifest): manifest for manifest in applied}, failure)
+        plan = plan or Plan()
+        blocked = frozenset(key for gate in plan.gates if not gate.open for key in gate.blocks)
+        return cls(app, facts, {object_key(manifest): manifest for manifest in plan.apply}, blocked, failure)
 
     def report(self, kind: str, component: ComponentName, entry: str = "") -> Report:
         """How a workload is doing, against what is planned."""
         key = ObjectKey(kind, names.part(self.app.name, component, entry))
-        label = names.component_label(component.value, entry)
-        return report(label, key, self.planned.get(key), self.facts.workloads.get(key))
+        replicas = self.app.spec.api.replicas if component is ComponentName.API else 1
+        intent = Intent.of(key, replicas, self.planned.get(key), blocked=key in self.blocked)
+        return report(names.component_label(component.value, entry), intent, self.facts.workloads.get(key))
 
 
 @dataclass(frozen=True)

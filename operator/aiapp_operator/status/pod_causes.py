@@ -76,7 +76,7 @@ def image_name_invalid(pod: Manifest) -> Cause | None:
     """The image is no name of an image."""
     for status, reason, _ in _waiting(pod):
         if reason == "InvalidImageName":
-            image = redact(text(status, "image"))
+            image = text(status, "image")[:200]
             return Cause(Severity.STALLED, "InvalidImageName", f"{image} is not the name of an image: correct it")
     return None
 
@@ -90,7 +90,7 @@ def image_not_pulled(pod: Manifest) -> Cause | None:
 
 
 def _image(status: Manifest) -> str:
-    return redact(text(status, "image")) or "of the pod"
+    return text(status, "image")[:200] or "of the pod"
 
 
 def _why(message: str) -> str:

@@ -6,7 +6,7 @@ from aiapp_operator.api.facts import Cause, Severity, Workload
 from aiapp_operator.api.manifest import Manifest, ObjectKey
 from aiapp_operator.api.names import ANNOTATION_REVISION
 from aiapp_operator.api.status import ComponentState
-from aiapp_operator.status.fields import mapping, number, text
+from aiapp_operator.status.fields import mapping, text
 
 
 @dataclass(frozen=True)
@@ -35,32 +35,48 @@ class Report:
         return counts if self.cause is None else f"{counts}: {self.cause.message}"
 
 
-def report(label: str, key: ObjectKey, planned: Manifest | None, observed: Workload | None) -> Report:
-    """Compare; `planned` is None while the workload is held back, `observed` while it does not exist."""
-    desired = number(planned, "spec", "replicas") if planned is not None else (observed.desired if observed else 0)
+@dataclass(frozen=True)
+class Intent:
+    """What a workload should be; `revision` is None where the plan does not say, being blocked or absent."""
+
+    key: ObjectKey
+    replicas: int
+    revision: str | None
+    blocked: bool  # by a gate of the plan
+
+    @classmethod
+    def of(cls, key: ObjectKey, replicas: int, manifest: Manifest | None, *, blocked: bool) -> "Intent":
+        """Read the planned `manifest`, if there is one."""
+        annotations = mapping(manifest, "spec", "template", "metadata", "annotations")
+        revision = text(annotations, ANNOTATION_REVISION) if manifest is not None else None
+        return cls(key, replicas, revision, blocked)
+
+
+def report(label: str, intent: Intent, observed: Workload | None) -> Report:
+    """Compare; `observed` is None while the workload does not exist."""
+    current = observed is not None and intent.revision in {None, observed.revision}
+    ready = min(observed.ready, intent.replicas) if observed is not None and current else 0
     pods = observed.pods if observed is not None else 0
-    revision = _revision(planned)
-    current = observed is not None and (planned is None or observed.revision == revision)
-    ready = min(observed.ready, desired) if observed is not None and current else 0
-    return Report(label, key.kind, ready, desired, pods, _cause(planned, observed, revision, ready, desired))
+    return Report(label, intent.key.kind, ready, intent.replicas, pods, _cause(intent, observed, ready))
 
 
-def _revision(planned: Manifest | None) -> str:
-    return text(mapping(planned, "spec", "template", "metadata", "annotations"), ANNOTATION_REVISION)
-
-
-def _cause(
-    planned: Manifest | None, observed: Workload | None, revision: str, ready: int, desired: int
-) -> Cause | None:
-    if planned is None:
-        words = "the previous revision serves on" if observed is not None and observed.serving else "waits"
-        return Cause(Severity.PROGRESSING, "Waiting", f"{words} for what stands before it")
+def _cause(intent: Intent, observed: Workload | None, ready: int) -> Cause | None:
+    if intent.blocked:
+        return Cause(Severity.PROGRESSING, "Waiting", _blocked(intent, observed))
     if observed is None:
         return Cause(Severity.PROGRESSING, "Creating", "being created")
-    if observed.revision != revision or observed.desired != desired or not observed.observed:
+    other = intent.revision not in {None, observed.revision}
+    if other or observed.desired != intent.replicas or not observed.observed:
         return Cause(Severity.PROGRESSING, "Updating", "the change is being rolled out")
-    if ready < desired:
+    if ready < intent.replicas:
         return observed.cause or Cause(Severity.PROGRESSING, "Starting", "starting")
-    if observed.pods > desired:
+    if observed.pods > intent.replicas:
         return Cause(Severity.PROGRESSING, "Updating", "pods of the previous revision are being stopped")
     return None
+
+
+def _blocked(intent: Intent, observed: Workload | None) -> str:
+    if intent.key.kind == "StatefulSet":
+        return "waits for its volume to be created"
+    serving = observed is not None and observed.serving > 0
+    return f"{'the previous revision serves on' if serving else 'waits'} until the database is migrated"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aiapp_operator.build import quantity
 
-# Printed by k8s.io/apimachinery's resource.MustParse(text).String().
+# The right side is what k8s.io/apimachinery's resource.Quantity gives back unchanged, and means the same.
 CANONICAL = [
     ("0", "0"),
     ("0Gi", "0"),
@@ -43,7 +43,7 @@ CANONICAL = [
 
 
 @pytest.mark.parametrize(("given_text", "expected"), CANONICAL)
-def test_canonical_form_is_that_of_the_api_server(given_text, expected):
+def test_canonical_form_is_one_that_the_api_server_keeps(given_text, expected):
     assert quantity.canonical(given_text) == expected
 
 

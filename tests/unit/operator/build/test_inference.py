@@ -1,0 +1,167 @@
+import pytest
+
+from aiapp_operator.api.facts import Facts
+from aiapp_operator.build.plan import desired
+from aiapp_operator.errors import Stalled
+from tests.unit.operator.examples import SETTINGS, find, make_app
+
+BASE = {"name": "m", "engine": "llamaCpp", "model": {"source": "hf://org/name"}}
+
+
+def deployment(**fields):
+    app = make_app(inference=[BASE | fields])
+    return find(desired(app, Facts(), SETTINGS), "Deployment/shop-inference-m")
+
+
+def pod(**fields):
+    return deployment(**fields)["spec"]["template"]["spec"]
+
+
+def main(**fields):
+    return pod(**fields)["containers"][0]
+
+
+def environment(container):
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container.get("env", [])}
+
+
+LLAMA_BASE = ["--host", "0.0.0.0", "--port", "8000", "--alias", "m", "--metrics"]  # noqa: S104
+VLLM_BASE = ["--served-model-name", "m", "--host", "0.0.0.0", "--port", "8000"]  # noqa: S104
+
+
+@pytest.mark.parametrize(
+    ("engine", "model", "args"),
+    [
+        ("llamaCpp", {"source": "hf://org/name"}, [*LLAMA_BASE, "--hf-repo", "org/name"]),
+        (
+            "llamaCpp",
+            {"source": "hf://org/name/sub/x.gguf"},
+            [*LLAMA_BASE, "--hf-repo", "org/name", "--hf-file", "sub/x.gguf"],
+        ),
+        (
+            "llamaCpp",
+            {"source": "hf://org/name/x.gguf", "revision": "v2"},
+            [*LLAMA_BASE, "--model-url", "https://huggingface.co/org/name/resolve/v2/x.gguf"],
+        ),
+        ("llamaCpp", {"source": "image://reg/i:1#/a/b.gguf"}, [*LLAMA_BASE, "--model", "/models/b.gguf"]),
+        ("llamaCpp", {"source": "pvc://claim/a/b.gguf"}, [*LLAMA_BASE, "--model", "/models/a/b.gguf"]),
+        ("llamaCpp", {"source": "file:///a/b.gguf"}, [*LLAMA_BASE, "--model", "/a/b.gguf"]),
+        ("vLLM", {"source": "hf://org/name"}, ["org/name", *VLLM_BASE]),
+        ("vLLM", {"source": "hf://org/name", "revision": "v2"}, ["org/name", "--revision", "v2", *VLLM_BASE]),
+        ("vLLM", {"source": "image://reg/i:1#/a/b/"}, ["/models/b", *VLLM_BASE]),
+        ("vLLM", {"source": "file:///a/b"}, ["/a/b", *VLLM_BASE]),
+    ],
+)
+def test_command_line(engine, model, args):
+    assert main(engine=engine, model=model)["args"] == args
+
+
+def test_arguments_of_the_user_come_last_and_so_win():
+    assert main(args=["--ctx-size", "4096"])["args"][-2:] == ["--ctx-size", "4096"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"engine": "vLLM", "model": {"source": "hf://org/name/x.gguf"}}, "write hf://org/name"),
+        ({"model": {"source": "hf://org/name", "revision": "v2"}}, "add /FILE.gguf to source or remove revision"),
+    ],
+)
+def test_what_an_engine_cannot_serve_is_the_users_to_mend(fields, words):
+    with pytest.raises(Stalled, match=words) as caught:
+        deployment(**fields)
+    assert caught.value.reason == "InvalidSpec"
+
+
+def test_model_of_an_image_is_copied_without_a_shell():
+    spec = pod(model={"source": "image://reg/i:1#/a/b.gguf"})
+    assert [c["name"] for c in spec["initContainers"]] == ["copy-model"]
+    assert spec["initContainers"][0]["image"] == "reg/i:1"
+    assert spec["initContainers"][0]["command"] == ["cp", "-rL", "/a/b.gguf", "/models/"]
+
+
+def test_claim_is_mounted_read_only():
+    spec = pod(model={"source": "pvc://claim/a"})
+    volume = next(v for v in spec["volumes"] if v["name"] == "models")
+    assert volume["persistentVolumeClaim"] == {"claimName": "claim", "readOnly": True}
+    assert next(m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "models")["readOnly"] is True
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, "RollingUpdate"),
+        ({"gpu": {}}, "Recreate"),
+        ({"cache": {"size": "1Gi"}}, "Recreate"),
+        ({"gpu": {}, "rollout": {"strategy": "RollingUpdate"}}, "RollingUpdate"),
+        ({"rollout": {"strategy": "Recreate"}}, "Recreate"),
+    ],
+)
+def test_a_second_pod_never_waits_for_what_the_first_one_holds(fields, expected):
+    assert deployment(**fields)["spec"]["strategy"]["type"] == expected
+
+
+def test_gpus_are_requested_tolerated_and_used():
+    fields = {"engine": "vLLM", "gpu": {"count": 4, "runtimeClassName": "nvidia"}}
+    spec = pod(**fields)
+    resources = spec["containers"][0]["resources"]
+    assert resources["limits"]["nvidia.com/gpu"] == resources["requests"]["nvidia.com/gpu"] == "4"
+    assert spec["runtimeClassName"] == "nvidia"
+    assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    args = spec["containers"][0]["args"]
+    assert args[args.index("--tensor-parallel-size") + 1] == "4"
+    shared = next(v for v in spec["volumes"] if v["name"] == "shm")
+    assert shared["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
+
+
+def test_llama_uses_the_gpu_it_was_given():
+    assert "--n-gpu-layers" in main(gpu={})["args"]
+    assert "--n-gpu-layers" not in main()["args"]
+
+
+def test_token_of_the_hub_is_a_reference():
+    container = main(model={"source": "hf://org/name", "secretRef": {"name": "hub", "key": "token"}})
+    assert environment(container)["HF_TOKEN"] == {"secretKeyRef": {"name": "hub", "key": "token"}}
+
+
+def test_cache_survives_the_pod_where_one_is_asked_for():
+    kept = next(v for v in pod(cache={"size": "5Gi"})["volumes"] if v["name"] == "cache")
+    assert kept["persistentVolumeClaim"]["claimName"] == "shop-inference-m-cache"
+    lost = next(v for v in pod()["volumes"] if v["name"] == "cache")
+    assert lost["emptyDir"] == {}
+
+
+def test_a_model_has_half_an_hour_to_load():
+    for engine, path in (("llamaCpp", "/health"), ("vLLM", "/health"), ("custom", "/v1/models")):
+        container = main(engine=engine, image="own:1")
+        probe = container["startupProbe"]
+        assert probe["httpGet"]["path"] == container["readinessProbe"]["httpGet"]["path"] == path
+        assert probe["periodSeconds"] * probe["failureThreshold"] == 1800
+
+
+def test_custom_image_runs_its_own_entrypoint_and_finds_its_model():
+    container = main(engine="custom", image="own:1", args=["--x"], model={"source": "file:///m"})
+    assert "command" not in container
+    assert container["args"] == ["--x"]
+    assert environment(container) == {"AIAPP_MODEL_NAME": "m", "PORT": "8000", "AIAPP_MODEL": "/m"}
+
+
+def test_custom_image_without_a_model():
+    container = main(engine="custom", image="own:1", model=None)
+    assert "args" not in container
+    assert environment(container) == {"AIAPP_MODEL_NAME": "m", "PORT": "8000"}
+
+
+def test_placement():
+    placement = {
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "dedicated", "value": "ai", "effect": "NoSchedule"}, {"operator": "Exists"}],
+        "priorityClassName": "high",
+    }
+    spec = pod(placement=placement)
+    assert spec["nodeSelector"] == {"disk": "fast"}
+    assert spec["tolerations"] == [
+        {"key": "dedicated", "operator": "Equal", "value": "ai", "effect": "NoSchedule"},
+        {"operator": "Exists"},
+    ]
+    assert spec["priorityClassName"] == "high"

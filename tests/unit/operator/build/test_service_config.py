@@ -1,0 +1,108 @@
+import pytest
+
+from aiapp_operator.build.service_config import FILE, config_hash, config_map, service_config
+from aiapp_operator.errors import Stalled
+from aiapp_service import config as service
+from tests.unit.operator.examples import LLAMA, find, make_app, settled
+
+OPENAI = {"name": "openai", "kind": "OpenAI", "apiKeySecretRef": {"name": "llm-keys", "key": "openai"}}
+
+
+def test_the_service_reads_what_the_operator_writes(tmp_path):
+    app = make_app(
+        inference=[LLAMA],
+        providers=[OPENAI, {"name": "mock", "kind": "Mock"}],
+        models=[
+            {
+                "name": "chat",
+                "backends": [
+                    {"inference": "llama"},
+                    {"provider": "openai", "model": "gpt", "price": {"inputPer1M": "0.15", "outputPer1M": "0.60"}},
+                ],
+                "timeouts": {"connect": "500ms", "firstToken": "1m"},
+            }
+        ],
+        workers=[{"name": "emb", "queues": ["embeddings"], "concurrency": 3}],
+    )
+    config = service_config(app)
+    path = tmp_path / FILE
+    path.write_text(config_map(app, config)["data"][FILE], encoding="utf-8")
+    read = service.load(path)
+    assert read == config
+    assert read.inference[0].base_url == "http://shop-inference-llama.team.svc:8000/v1"
+    assert [backend.model for backend in read.models[0].backends] == ["llama", "gpt"]
+    assert read.models[0].timeouts == service.TimeoutsConfig(connect=0.5, first_token=60, idle=30, total=600)
+    assert str(read.providers[0].api_key_file) == "/etc/aiapp/credentials/providers/openai"
+    assert read.providers[1].api_key_file is None
+    assert str(read.database.url_file) == "/etc/aiapp/credentials/postgres/url"
+    assert read.workers[0].concurrency == 3
+
+
+def test_every_file_of_the_configuration_is_mounted():
+    app = make_app(providers=[OPENAI], api={"auth": {"apiKeys": {"secretRef": {"name": "keys"}}}})
+    config = service_config(app)
+    plan, _ = settled(app)
+    pod = find(plan, "Deployment/shop-api")["spec"]["template"]["spec"]
+    volume = next(v for v in pod["volumes"] if v["name"] == "credentials")["projected"]["sources"]
+    mounted = {f"/etc/aiapp/credentials/{item['path']}" for source in volume for item in source["secret"]["items"]}
+    assert mounted == {
+        str(path) for path in (config.database.url_file, config.redis.url_file, config.providers[0].api_key_file)
+    }
+    keys = next(m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "api-keys")
+    assert keys["mountPath"] == str(config.auth.api_keys_dir)
+
+
+def test_missing_secrets_are_noticed_before_the_service_starts():
+    app = make_app(providers=[OPENAI], api={"auth": {"apiKeys": {"secretRef": {"name": "keys"}}}})
+    plan, _ = settled(app)
+    pod = find(plan, "Deployment/shop-api")["spec"]["template"]["spec"]
+    check = pod["initContainers"][0]
+    named = [entry["valueFrom"]["secretKeyRef"] for entry in check["env"]]
+    assert named == [
+        {"name": "shop-postgres", "key": "url"},
+        {"name": "shop-redis", "key": "url"},
+        {"name": "llm-keys", "key": "openai"},
+    ]
+    assert check["envFrom"] == [{"secretRef": {"name": "keys"}}]
+    assert "env" not in pod["containers"][0]
+
+
+def test_external_databases_are_read_from_the_users_secrets():
+    app = make_app(
+        postgres={"external": {"urlSecretRef": {"name": "db", "key": "dsn"}, "poolMax": 7}},
+        redis={"external": {"urlSecretRef": {"name": "cache", "key": "url"}}},
+    )
+    plan, _ = settled(app)
+    job = next(m for m in plan.apply if m["kind"] == "Job")
+    sources = job["spec"]["template"]["spec"]["volumes"][0]["projected"]["sources"]
+    assert [s["secret"]["name"] for s in sources] == ["db"]
+    assert sources[0]["secret"]["items"] == [{"key": "dsn", "path": "postgres/url"}]
+    assert service_config(app).database.pool_max == 7
+
+
+def test_a_change_of_the_configuration_changes_its_hash_and_nothing_else_does():
+    base = config_hash(service_config(make_app()))
+    assert base == config_hash(service_config(make_app(api={"replicas": 9}, image="other")))
+    assert base != config_hash(service_config(make_app(api={"auth": {"anonymous": True}})))
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            {"models": [{"name": "chat", "backends": [{"provider": "gone", "model": "x"}]}]},
+            "model chat: no provider is named gone",
+        ),
+        (
+            {
+                "providers": [{"name": "p", "kind": "Mock"}],
+                "models": [{"name": "c", "backends": [{"provider": "p", "model": "x"}], "timeouts": {"idle": "0s"}}],
+            },
+            "idle",
+        ),
+    ],
+)
+def test_contradictions_are_the_users_to_mend(spec, words):
+    with pytest.raises(Stalled, match=words) as caught:
+        service_config(make_app(**spec))
+    assert caught.value.reason == "InvalidSpec"
