@@ -1,0 +1,190 @@
+"""The start script and the probes of managed PostgreSQL, with a real PostgreSQL."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from rich.console import Console
+
+from tests import golden
+from tests.cluster.debian import SERVER_PACKAGES, ensure
+from tests.integration.operator.containers import Container, free_port
+from tests.stack.wait import wait_until
+
+PASSWORD = "first'pass\\word"
+MOMENTS = ("pgdata.new", "pgdata.new/PG_VERSION", "pgdata.new/postmaster.pid", "pgdata", "pgdata/postmaster.pid")
+
+
+def extension() -> str:
+    """pgvector where the distribution has it, else one that comes with PostgreSQL."""
+    return "vector" if list(Path("/usr/share/postgresql").glob("*/extension/vector.control")) else "pg_trgm"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def packages() -> None:
+    ensure(SERVER_PACKAGES, Console(stderr=True))
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Container]:
+    children = golden.children(dict(golden.apps())["minimal"])
+    stateful_set = next(
+        c for c in children if c["kind"] == "StatefulSet" and c["metadata"]["name"].endswith("postgres")
+    )
+    port = free_port()
+    made = Container(
+        stateful_set["spec"]["template"]["spec"]["containers"][0],
+        tmp_path,
+        {
+            "PGDATA": str(tmp_path / "data" / "pgdata"),
+            "PG_RUN": str(tmp_path / "run"),
+            "PG_EXTENSION": extension(),
+            "PGPORT": str(port),
+            "SECRET_DIR": str(tmp_path / "secret"),
+        },
+    )
+    made.set_password(PASSWORD)
+    yield made
+    made.kill()
+
+
+def connect(container: Container, password: str = PASSWORD, user: str = "aiapp") -> psycopg.Connection:
+    return psycopg.connect(
+        host="127.0.0.1",
+        port=int(container.environment["PGPORT"]),
+        user=user,
+        password=password,
+        dbname="aiapp",
+        autocommit=True,
+        connect_timeout=10,
+    )
+
+
+def test_the_application_owns_its_database_and_is_no_superuser(container):
+    container.start()
+    container.wait_ready()
+    with connect(container) as connection:
+        assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)
+        owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+        assert connection.execute(owner).fetchone() == ("aiapp",)
+        installed = connection.execute("SELECT extname FROM pg_extension").fetchall()
+        assert (extension(),) in installed
+        connection.execute("CREATE TABLE t (x int)")
+    for user, password in (("aiapp", "wrong"), ("postgres", PASSWORD)):
+        with pytest.raises(psycopg.OperationalError, match=r"password authentication failed|no pg_hba\.conf entry"):
+            connect(container, password, user)
+    assert PASSWORD not in container.log()
+    assert PASSWORD not in container.command_lines()
+
+
+def test_it_stops_fast_with_clients_connected_and_keeps_its_data(container):
+    container.start()
+    container.wait_ready()
+    with connect(container) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS x")
+        container.signal(signal.SIGINT)  # what the preStop hook does
+        container.signal(signal.SIGTERM)  # and kubelet after it
+        assert container.wait_end() == 0
+    container.start()
+    container.wait_ready()
+    with connect(container) as connection:
+        assert connection.execute("SELECT x FROM t").fetchone() == (1,)
+
+
+def test_a_rotated_password_restarts_it_and_holds_from_then_on(container):
+    container.start()
+    container.wait_ready()
+    assert container.probe("livenessProbe") == 0
+    container.set_password("second")
+    assert container.probe("livenessProbe") == 1
+    container.kill()
+    container.start()
+    container.wait_ready()
+    with connect(container, "second"):
+        pass
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        connect(container, PASSWORD)
+
+
+def test_a_secret_that_goes_does_not_stop_a_running_database(container):
+    container.start()
+    container.wait_ready()
+    container.set_password(None)
+    assert container.probe("livenessProbe") == 0
+    assert container.probe("readinessProbe") == 0
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment_of_its_first_start_it_starts_again(container, moment):
+    container.start()
+    path = container.root / "data" / moment
+    wait_until(f"{moment} appears", path.exists, seconds=60, seen=container.log)
+    container.kill()
+    container.start()
+    container.wait_ready()
+    with connect(container) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert not (container.root / "data" / "pgdata.new").exists()
+
+
+def test_it_recovers_after_a_crash(container):
+    container.start()
+    container.wait_ready()
+    with connect(container) as connection:
+        connection.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS x")
+    container.kill()
+    container.start()
+    container.wait_ready()
+    with connect(container) as connection:
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (1000,)
+
+
+def test_without_a_free_connection_it_is_left_alone(container):
+    container.arguments = (
+        "-c",
+        "max_connections=5",
+        "-c",
+        "superuser_reserved_connections=3",
+        "-c",
+        "max_wal_senders=0",
+    )
+    container.start()
+    container.wait_ready()
+    with connect(container), connect(container):
+        with pytest.raises(psycopg.OperationalError, match=r"connection slots|too many"):
+            connect(container)
+        assert container.probe("livenessProbe") == 0
+        assert container.probe("readinessProbe") == 0
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
+def test_no_server_is_noticed_by_every_probe(container, probe):
+    assert container.probe(probe) != 0
+
+
+def test_a_missing_secret_is_named(container):
+    container.set_password(None)
+    container.start()
+    assert container.wait_end() == 1
+    assert "aiapp: Secret minimal-postgres is missing" in container.log()
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"PG_VERSION": "9\n"}, "the data is of PostgreSQL 9, the image holds PostgreSQL"),
+        ({"base": ""}, "holds no database, yet is there"),
+    ],
+)
+def test_data_that_does_not_fit_is_not_touched(container, files, words):
+    folder = container.root / "data" / "pgdata"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="ascii")
+    folder.chmod(0o755)
+    container.start()
+    assert container.wait_end() == 1
+    assert words in container.log()
+    assert sorted(path.name for path in folder.iterdir()) == sorted(files)
