@@ -9,6 +9,8 @@ from aiapp_operator.build.pod import container, empty_dir, mount
 
 MODELS = "/models"
 COPY = "copy-model"
+# Where the copying container sees the volume: not at MODELS, which its image may well use itself.
+_COPY_TARGET = "/aiapp-models"
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ def _from_image(image: str, path: str) -> Weights:
     copy = container(
         COPY,
         image,
-        command=["cp", "-rL", path, f"{MODELS}/"],
+        command=["cp", "-rL", path, f"{_COPY_TARGET}/"],
         resources={"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "1Gi"}},
-        volumeMounts=[mount("models", MODELS)],
+        volumeMounts=[mount("models", _COPY_TARGET)],
     )
     return Weights(
         LocalPath(f"{MODELS}/{basename(path)}"),

@@ -77,7 +77,14 @@ def test_model_of_an_image_is_copied_without_a_shell():
     spec = pod(model={"source": "image://reg/i:1#/a/b.gguf"})
     assert [c["name"] for c in spec["initContainers"]] == ["copy-model"]
     assert spec["initContainers"][0]["image"] == "reg/i:1"
-    assert spec["initContainers"][0]["command"] == ["cp", "-rL", "/a/b.gguf", "/models/"]
+    assert spec["initContainers"][0]["command"] == ["cp", "-rL", "/a/b.gguf", "/aiapp-models/"]
+
+
+def test_the_copy_does_not_hide_what_the_image_holds():
+    copy = pod(model={"source": "image://reg/i:1#/models/b.gguf"})["initContainers"][0]
+    target = copy["volumeMounts"][0]["mountPath"]
+    assert copy["command"][-1] == f"{target}/"
+    assert not "/models/b.gguf".startswith(target)
 
 
 def test_claim_is_mounted_read_only():
