@@ -8,14 +8,15 @@ from aiapp_operator.build import service_pod
 from aiapp_operator.build.metadata import child
 from aiapp_operator.build.metadata import service as build_service
 from aiapp_operator.build.resources import resources
+from aiapp_operator.build.service_config import RenderedConfig
 from aiapp_operator.config import Settings
-from aiapp_service.config import API_PORT, ServiceConfig
+from aiapp_service.config import API_PORT
 
 _ZONE = "topology.kubernetes.io/zone"
 _NODE = "kubernetes.io/hostname"
 
 
-def deployment(app: AIApp, settings: Settings, config: ServiceConfig) -> Manifest:
+def deployment(app: AIApp, settings: Settings, config: RenderedConfig) -> Manifest:
     """API pods, spread over nodes and zones where there are several."""
     return service_pod.deployment(
         app,

@@ -163,7 +163,7 @@ def _postgres_ready(facts: Facts, app: AIApp) -> bool:
 
 def _revision(app: AIApp, settings: Settings) -> list[Manifest]:
     """The objects that belong together and to one schema of the database."""
-    config = service_config.service_config(app)
+    config = service_config.rendered_config(app)
     return [
         service_config.config_map(app, config),
         api.deployment(app, settings, config),

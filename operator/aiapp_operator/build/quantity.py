@@ -8,6 +8,7 @@ read back. (Some unusual spellings, like "1E3", it would keep too; those are nev
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -26,6 +27,7 @@ def parse(text: str) -> Fraction:
     return _split(text)[0]
 
 
+@lru_cache(maxsize=4096)  # the same few defaults again and again
 def canonical(text: str) -> str:
     """`text` in the form that the API server leaves as it is: "0.5" is "500m", "1024Mi" is "1Gi".
 
@@ -49,6 +51,7 @@ def binary(value: int) -> str:
     return _binary(value) if abs(value) >= 1024 else str(value)
 
 
+@lru_cache(maxsize=4096)
 def _split(text: str) -> tuple[Fraction, str]:
     match = _PARTS.match(text)
     if match is None:

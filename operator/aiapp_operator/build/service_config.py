@@ -1,5 +1,6 @@
 """AIApp -> configuration of the service -> ConfigMap."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +17,26 @@ from aiapp_operator.errors import Stalled
 from aiapp_service import config as service
 
 FILE = "config.yaml"
+
+
+@dataclass(frozen=True)
+class RenderedConfig:
+    """The configuration as the service will read it. `hash` changes when the service has to start again."""
+
+    config: service.ServiceConfig
+    text: str
+    hash: str
+
+
+def rendered_config(app: AIApp) -> RenderedConfig:
+    """What API and workers of `app` are told, as text.
+
+    Raises:
+        Stalled: the spec contradicts itself; reason InvalidSpec, the message names the field.
+    """
+    config = service_config(app)
+    text = service.dump(config)
+    return RenderedConfig(config, text, digest(text))
 
 
 def service_config(app: AIApp) -> service.ServiceConfig:
@@ -47,14 +68,9 @@ def service_config(app: AIApp) -> service.ServiceConfig:
         raise Stalled("InvalidSpec", f"spec.{where}: {first['msg']}" if where else f"spec: {first['msg']}") from error
 
 
-def config_map(app: AIApp, config: service.ServiceConfig) -> Manifest:
+def config_map(app: AIApp, config: RenderedConfig) -> Manifest:
     """The ConfigMap that holds `config`; nothing in it is secret."""
-    return {**child(app, "ConfigMap", names.config(app.name)), "data": {FILE: service.dump(config)}}
-
-
-def config_hash(config: service.ServiceConfig) -> str:
-    """Changes when the service has to start again to see what changed."""
-    return digest(service.dump(config))
+    return {**child(app, "ConfigMap", names.config(app.name)), "data": {FILE: config.text}}
 
 
 def config_volume(app: AIApp) -> Manifest:

@@ -9,8 +9,9 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.build import credentials, service_config
 from aiapp_operator.build.metadata import child
 from aiapp_operator.build.pod import SERVICE_UID, container, empty_dir, http_probe, mount, pod_spec, pod_template
+from aiapp_operator.build.service_config import RenderedConfig
 from aiapp_operator.config import Settings
-from aiapp_service.config import DEFAULT_PATH, ServiceConfig
+from aiapp_service.config import DEFAULT_PATH
 
 COMMAND = "aiapp-service"
 # Endpoints and load balancers learn of a stopping pod within this time (seconds).
@@ -26,7 +27,7 @@ def image(app: AIApp, settings: Settings) -> str:
 def deployment(
     app: AIApp,
     settings: Settings,
-    config: ServiceConfig,
+    config: RenderedConfig,
     *,
     component: ComponentName,
     entry: str,
@@ -64,7 +65,7 @@ def deployment(
         main["lifecycle"] = {"preStop": {"exec": {"command": ["/bin/sleep", str(ENDPOINT_LAG)]}}}
     whole = (keys.secret_ref.name,) if keys is not None else ()
     check = credentials.check_secrets(image(app, settings), credentials.service_credentials(app), whole)
-    grace = int(config.drain_seconds) + STOP_MARGIN + (ENDPOINT_LAG if api else 0)
+    grace = int(config.config.drain_seconds) + STOP_MARGIN + (ENDPOINT_LAG if api else 0)
     spec = pod_spec(
         app,
         SERVICE_UID,
@@ -74,7 +75,7 @@ def deployment(
         terminationGracePeriodSeconds=grace,
         **pod_fields,
     )
-    annotations = {names.ANNOTATION_CONFIG_HASH: service_config.config_hash(config)}
+    annotations = {names.ANNOTATION_CONFIG_HASH: config.hash}
     manifest["spec"] = {
         "replicas": replicas,
         "selector": {"matchLabels": names.selector(app.name, component, entry)},

@@ -6,13 +6,14 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.serving import Worker
 from aiapp_operator.build import service_pod
 from aiapp_operator.build.resources import resources
+from aiapp_operator.build.service_config import RenderedConfig
 from aiapp_operator.config import Settings
-from aiapp_service.config import WORKER_PORT, ServiceConfig
+from aiapp_service.config import WORKER_PORT
 
 REPLICAS = 1
 
 
-def deployment(app: AIApp, settings: Settings, config: ServiceConfig, worker: Worker) -> Manifest:
+def deployment(app: AIApp, settings: Settings, config: RenderedConfig, worker: Worker) -> Manifest:
     """The pods that take jobs from the queues of `worker`."""
     return service_pod.deployment(
         app,

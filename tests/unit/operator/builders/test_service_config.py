@@ -1,6 +1,6 @@
 import pytest
 
-from aiapp_operator.build.service_config import FILE, config_hash, config_map, service_config
+from aiapp_operator.build.service_config import FILE, config_map, rendered_config, service_config
 from aiapp_operator.errors import Stalled
 from aiapp_service import config as service
 from tests.unit.operator.examples import LLAMA, find, make_app, settled
@@ -24,9 +24,10 @@ def test_the_service_reads_what_the_operator_writes(tmp_path):
         ],
         workers=[{"name": "emb", "queues": ["embeddings"], "concurrency": 3}],
     )
-    config = service_config(app)
+    rendered = rendered_config(app)
+    config = rendered.config
     path = tmp_path / FILE
-    path.write_text(config_map(app, config)["data"][FILE], encoding="utf-8")
+    path.write_text(config_map(app, rendered)["data"][FILE], encoding="utf-8")
     read = service.load(path)
     assert read == config
     assert read.inference[0].base_url == "http://shop-inference-llama.team.svc:8000/v1"
@@ -81,9 +82,9 @@ def test_external_databases_are_read_from_the_users_secrets():
 
 
 def test_a_change_of_the_configuration_changes_its_hash_and_nothing_else_does():
-    base = config_hash(service_config(make_app()))
-    assert base == config_hash(service_config(make_app(api={"replicas": 9}, image="other")))
-    assert base != config_hash(service_config(make_app(api={"auth": {"anonymous": True}})))
+    base = rendered_config(make_app()).hash
+    assert base == rendered_config(make_app(api={"replicas": 9}, image="other")).hash
+    assert base != rendered_config(make_app(api={"auth": {"anonymous": True}})).hash
 
 
 @pytest.mark.parametrize(
