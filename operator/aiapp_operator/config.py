@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PREFIX = "AIAPP_"
+PREFIX = "AIAPP_OPERATOR_"
 
 
 class Images(BaseModel):
@@ -21,7 +21,7 @@ class Images(BaseModel):
 
 
 class Settings(BaseModel):
-    """All settings; `AIAPP_IMAGE_SERVICE` sets `images.service`, `AIAPP_WORKERS` sets `workers` and so on.
+    """All settings; `AIAPP_OPERATOR_IMAGE_SERVICE` sets `images.service`, `AIAPP_OPERATOR_WORKERS` sets `workers`.
 
     Durations are seconds.
     """
@@ -45,7 +45,7 @@ class Settings(BaseModel):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read the variables that start with AIAPP_.
+        """Read the variables that start with AIAPP_OPERATOR_.
 
         Raises:
             pydantic.ValidationError: a value is wrong or a variable is unknown; the message names it.

@@ -80,7 +80,7 @@ class Applier:
         self._store.put(result)
         log.info(
             "applied",
-            extra={"app": f"{app.namespace}/{app.name}", "child": f"{kind}/{name}", "created": observed is None},
+            extra={"app": f"{app.namespace}/{app.name}", "child": f"{kind}/{name}", "was_there": observed is not None},
         )
 
     async def _mend(self, intent: Manifest, observed: Manifest, error: Invalid) -> Manifest:

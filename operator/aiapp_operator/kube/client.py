@@ -74,9 +74,9 @@ class KubeClient:
             params["labelSelector"] = selector
         while True:
             page = await self._send("list", kind, "GET", resource.path(namespace), params=params)
-            for item in page.get("items") or ():
-                # Items of a list carry neither kind nor version of their own.
-                items.append({"apiVersion": resource.api_version, "kind": kind, **item})
+            # Items of a list carry neither kind nor version of their own.
+            own = {"apiVersion": resource.api_version, "kind": kind}
+            items += [{**own, **item} for item in page.get("items") or ()]
             meta = page.get("metadata") or {}
             if not meta.get("continue"):
                 return Listing(items, str(meta.get("resourceVersion", "")))

@@ -140,6 +140,6 @@ class AppStore:
         manifest: Manifest = json.loads(known[1])
         return manifest
 
-    def keys(self) -> list[AppKey]:
+    def __iter__(self) -> Iterator[AppKey]:
         """All AIApps, in a fixed order."""
-        return sorted(self._apps)
+        return iter(sorted(self._apps))
