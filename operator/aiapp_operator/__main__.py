@@ -1,12 +1,15 @@
 """`python -m aiapp_operator`: run the operator. Wiring only."""
 
 import asyncio
+import logging
 import os
 import random
+import signal
 import socket
 import sys
 from pathlib import Path
 
+import kopf
 from pydantic import ValidationError
 
 from aiapp_operator.config import Settings
@@ -19,18 +22,31 @@ from aiapp_operator.runtime.operator import Operator
 from aiapp_operator.runtime.prober import HttpAsker
 from aiapp_operator.runtime.reconciler import Surroundings
 
+log = logging.getLogger(__name__)
+
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def main() -> int:
-    """Run until told to stop; gives the exit code: 2 for wrong settings, 1 when the Lease was lost."""
+    """Run until told to stop; gives the exit code.
+
+    2 for wrong settings or no credentials, 1 when the Lease was lost or something broke: to be started again.
+    """
     try:
         settings = _complete(Settings.from_env(os.environ))
+        handlers.login()
     except ValidationError as error:
         sys.stderr.write(f"wrong settings: {error}\n")
         return 2
+    except kopf.LoginError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     logs.set_up(settings.log_level)
-    return asyncio.run(_run(settings))
+    try:
+        return asyncio.run(_run(settings))
+    except Exception:
+        log.exception("stopping")
+        return 1
 
 
 def _complete(settings: Settings) -> Settings:
@@ -48,8 +64,18 @@ async def _run(settings: Settings) -> int:
     client = KubeClient(HttpTransport(handlers.login), metrics.count_request)
     asker = HttpAsker()
     surroundings = Surroundings(settings, settings.identity, system_clock, random.SystemRandom())
+
+    async def watch_apps(seen: handlers.Seen, namespaces: tuple[str, ...]) -> None:
+        await handlers.watch_apps(seen, namespaces, take_signals)
+
+    def take_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, operator.stop)
+
+    operator = Operator(client, watch_apps, asker, metrics, surroundings)
+    take_signals()
     try:
-        return await Operator(client, asker, metrics, surroundings).run()
+        return await operator.run()
     finally:
         await asker.close()
 

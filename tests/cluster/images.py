@@ -36,7 +36,7 @@ class Image:
 
     @property
     def ref(self) -> str:
-        """Name and tag; the tag follows from the content. Pause has a fixed one, since containerd names it."""
+        """Name and tag; the tag follows from the content."""
         digest = hashlib.sha256(self.name.encode())
         for part in self.sources():
             digest.update(hashlib.sha256(part).digest())
@@ -69,7 +69,14 @@ def _log(name: str) -> Path:
 
 
 def _buildah(name: str, *arguments: str | Path) -> None:
-    storage = ["--root", cache_dir() / "buildah", "--runroot", "/run/aiapp-buildah", "--storage-driver", "overlay"]
+    storage: list[str | Path] = [
+        "--root",
+        cache_dir() / "buildah",
+        "--runroot",
+        "/run/aiapp-buildah",
+        "--storage-driver",
+        "overlay",
+    ]
     run_logged(["buildah", *storage, *arguments], _log(name))
 
 
@@ -97,7 +104,7 @@ def _base(suite: str) -> Image:
             root = Path(scratch) / "root"
             # bookworm's debootstrap does not know later suites by name; they are all made as sid is.
             script = Path("/usr/share/debootstrap/scripts/sid")
-            command = ["debootstrap", "--variant=minbase", "--include=ca-certificates", suite, root]
+            command: list[str | Path] = ["debootstrap", "--variant=minbase", "--include=ca-certificates", suite, root]
             run_logged([*command, _mirror(), script], _log(f"base-{suite}"))
             for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
                 shutil.rmtree(root / waste, ignore_errors=True)
@@ -164,7 +171,17 @@ def _model(base: Image) -> Image:
             requirements = str(context / "requirements.txt")
             log = _log("model")
             python = str(REPOSITORY / ".venv" / "bin" / "python")
-            install = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--target", site]
+            install: list[str | Path] = [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--require-hashes",
+                "--no-deps",
+                "--target",
+                site,
+            ]
             run_logged([*install, "-r", requirements], log)
             assemble = [python, str(context / "assemble.py"), str(Path(scratch) / "gemma-3-270m.gguf")]
             run_logged(assemble, log, env={"PYTHONPATH": str(site)})
@@ -198,6 +215,11 @@ def _project(target: str, base: Image) -> Image:
         _bud(target, ref, REPOSITORY, "--target", target, "--build-arg", f"BASE_IMAGE={base.ref}", "--format", "docker")
 
     return Image(target, sources, build)
+
+
+def pause_ref() -> str:
+    """The image every pod's sandbox is made of, which containerd is told by name."""
+    return _pause().ref
 
 
 def catalogue() -> dict[str, Image]:

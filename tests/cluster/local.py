@@ -17,7 +17,7 @@ from tests.cluster.gotools import TOOLS, program
 from tests.cluster.node import Node, remove_state
 from tests.cluster.paths import REPOSITORY
 from tests.cluster.processes import Daemon, end_all_below, end_all_in_namespace
-from tests.cluster.slots import Owner, Slot, claim, find, owned_by_clone, release
+from tests.cluster.slots import SLOTS, Owner, Slot, claim, find, owned_by_clone, release
 from tests.cluster.steps import CommandFailed, step, tail
 
 Profile = Literal["full", "control-plane"]
@@ -93,7 +93,7 @@ class LocalCluster:
     def _start(self, slot: Slot, loaded: dict[str, tuple[str, Path]]) -> None:
         # What a killed run left half-made is not worth mending: only a complete state is started again.
         if not (slot.state / "complete").exists():
-            self._remove(slot)
+            self.remove(slot)
             slot.state.mkdir(parents=True)
             pki.write(slot, slot.state / "pki")
             for file, user in _KUBECONFIGS.items():
@@ -135,7 +135,7 @@ class LocalCluster:
         if slot is None:
             return
         with step(console, f"Removing cluster {self.name}"):
-            self._remove(slot)
+            self.remove(slot)
             (REPOSITORY / ".cluster" / self.name).unlink(missing_ok=True)
             release(slot)
 
@@ -158,7 +158,8 @@ class LocalCluster:
         running = all(daemon.pid() is not None for daemon in self._daemons(slot))
         return running and (slot.state / "complete").exists() and self._plane(slot).ready()
 
-    def _remove(self, slot: Slot) -> None:
+    def remove(self, slot: Slot) -> None:
+        """Remove what a cluster left in `slot`, whoever started it."""
         node = Node(slot)
         pids = slot.state / "pids"
         names = {path.name for path in pids.iterdir()} if pids.exists() else set()
@@ -192,7 +193,7 @@ class LocalCluster:
 
 
 def _ready_node(core: client.CoreV1Api) -> bool:
-    conditions = [c for node in core.list_node().items for c in node.status.conditions or []]
+    conditions = [c for node in core.list_node().items if node.status for c in node.status.conditions or []]
     return any(c.type == "Ready" and c.status == "True" for c in conditions)
 
 
@@ -208,8 +209,6 @@ def clusters_of_this_clone() -> list[LocalCluster]:
 
 def remove_orphans(console: Console) -> None:
     """Remove clusters whose clone is gone from the disk."""
-    from tests.cluster.slots import SLOTS
-
     for number in range(SLOTS):
         path = Slot(number).state.with_name(f"{number}.owner")
         try:
@@ -218,5 +217,5 @@ def remove_orphans(console: Console) -> None:
             continue
         if not Path(owner.clone).exists():
             with step(console, f"Removing cluster {owner.name} of a clone that is gone"):
-                LocalCluster(owner.name)._remove(Slot(number))  # noqa: SLF001
+                LocalCluster(owner.name).remove(Slot(number))
                 release(Slot(number))

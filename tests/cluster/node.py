@@ -12,12 +12,12 @@ import yaml
 
 from tests.cluster import cgroups
 from tests.cluster.gotools import program
+from tests.cluster.images import pause_ref
 from tests.cluster.pki import NODE_NAME
 from tests.cluster.processes import Daemon, end_all_below
 from tests.cluster.slots import Slot
 from tests.cluster.steps import CommandFailed, run, tail
 
-PAUSE_IMAGE = "aiapp.local/pause:1"
 SOCKET_SECONDS = 30
 _CNI_PROGRAMS = "/usr/lib/cni"
 _POLL_SECONDS = 0.1
@@ -157,7 +157,7 @@ state = "{self._state}/containerd/state"
 [grpc]
   address = "{self.socket}"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE_IMAGE}"
+  sandbox_image = "{pause_ref()}"
   # Without CAP_SYS_RESOURCE every pod would fail on its OOM score otherwise.
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]

@@ -129,7 +129,7 @@ class EngineCluster:
         for target in {"operator", "service"} & refs.keys():
             ref = images.catalogue()[target].ref
             with step(console, f"Building and loading {ref}"):
-                command = ["docker", "build", "--target", target, "--tag", ref, REPOSITORY]
+                command: list[str | Path] = ["docker", "build", "--target", target, "--tag", ref, REPOSITORY]
                 run_logged(command, cache_dir() / "logs" / f"docker-{target}.log")
                 self._kind.load_docker_image(ref)
             refs[target] = ref

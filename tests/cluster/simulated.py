@@ -121,7 +121,7 @@ def _create(core: client.CoreV1Api, name: str, gpus: int) -> None:
     capacity = {"cpu": "256", "memory": "2Ti", "pods": "5000", "ephemeral-storage": "10Ti"}
     if gpus:
         capacity["nvidia.com/gpu"] = str(gpus)
-    body = {
+    body: Any = {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": {**LABEL, "kubernetes.io/hostname": name}},

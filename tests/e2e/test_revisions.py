@@ -1,6 +1,7 @@
 """Changes of the spec: refused when wrong, gated by migrations, held while suspended."""
 
 import pytest
+import yaml
 
 from tests.e2e.apps import AppFactory, app_manifest
 from tests.stack.aiapp import AppHandle
@@ -22,8 +23,6 @@ from tests.stack.wait import wait_until
     ],
 )
 def test_wrong_spec_is_refused_with_the_field(apps: AppFactory, spec: dict[str, object], field: str) -> None:
-    import yaml
-
     manifest = yaml.safe_dump(app_manifest("wrong", apps.namespace, **spec))
     refused = apps.kube.kubectl_run("apply", "--validate=strict", "-f", "-", stdin=manifest)
     assert refused.returncode != 0
@@ -78,7 +77,8 @@ def test_missing_aiapp_crd_field_is_explained(apps: AppFactory) -> None:
 
 def _data(app: AppHandle, sql: str) -> str:
     pod = app.pods("postgres")[0]["metadata"]["name"]
-    script = 'PATH="$PATH:/usr/lib/postgresql/17/bin" PGPASSWORD="$(cat "$0/password")" psql -h 127.0.0.1 -U aiapp -d aiapp -qtAc "$1"'
+    connect = "psql -h 127.0.0.1 -U aiapp -d aiapp -qtAc"
+    script = f'PATH="$PATH:/usr/lib/postgresql/17/bin" PGPASSWORD="$(cat "$0/password")" {connect} "$1"'
     return app.kube.kubectl("-n", app.namespace, "exec", pod, "--", "sh", "-c", script, _credentials(app), sql).strip()
 
 

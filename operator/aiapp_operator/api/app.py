@@ -35,7 +35,10 @@ class AIAppSpec(ApiModel):
     )
     deletion_policy: DeletionPolicy = Field(
         default=DeletionPolicy.RETAIN,
-        description="Retain keeps volumes and generated passwords when the AIApp is deleted, and an AIApp of the same name takes them over; Delete removes them.",
+        description=(
+            "Retain keeps volumes and generated passwords when the AIApp is deleted, and an AIApp of the same name "
+            "takes them over; Delete removes them."
+        ),
     )
     image: Image = Field(default="", description="Image of the bundled service; empty means the operator's default.")
     api: Api = Field(default_factory=Api, description="The OpenAI-compatible API.")
@@ -82,11 +85,13 @@ class AIAppSpec(ApiModel):
     )
     cel: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "!has(self.models) || self.models.all(m, m.backends.all(b, !has(b.provider) || (has(self.providers) && self.providers.exists(p, p.name == b.provider))))",
+            "!has(self.models) || self.models.all(m, m.backends.all(b, !has(b.provider) || "
+            "(has(self.providers) && self.providers.exists(p, p.name == b.provider))))",
             "models[].backends[].provider: every provider must be the name of an entry of spec.providers",
         ),
         Rule(
-            "!has(self.models) || self.models.all(m, m.backends.all(b, !has(b.inference) || (has(self.inference) && self.inference.exists(i, i.name == b.inference))))",
+            "!has(self.models) || self.models.all(m, m.backends.all(b, !has(b.inference) || "
+            "(has(self.inference) && self.inference.exists(i, i.name == b.inference))))",
             "models[].backends[].inference: every inference must be the name of an entry of spec.inference",
         ),
     )
@@ -108,7 +113,7 @@ class AIApp(ApiModel):
         ),
         Rule(
             "!has(self.spec.inference) || self.spec.inference.all(i, size(self.metadata.name) + size(i.name) <= 51)",
-            "spec.inference[].name: together with metadata.name at most 51 characters, since both are part of a Service's name",
+            "spec.inference[].name: together with metadata.name at most 51 characters: both are in a Service's name",
         ),
     )
 

@@ -44,7 +44,8 @@ class ModelSource(ApiModel):
 
     source: Annotated[str, Field(min_length=1, max_length=1024, pattern=SOURCE_PATTERN)] = Field(
         description=(
-            "hf://ORG/NAME[/FILE] downloads from the Hugging Face hub; image://IMAGE#/PATH copies PATH out of an image; "
+            "hf://ORG/NAME[/FILE] downloads from the Hugging Face hub; image://IMAGE#/PATH copies PATH out of an "
+            "image, which needs the command cp; "
             "pvc://CLAIM/PATH reads a claim of this namespace; file:///PATH is part of the engine's image."
         ),
     )
@@ -85,7 +86,10 @@ class Rollout(ApiModel):
 
     strategy: RolloutStrategy | None = Field(
         default=None,
-        description="Recreate or RollingUpdate. Unset: Recreate with a GPU (a second pod would wait for a second GPU), else RollingUpdate.",
+        description=(
+            "Recreate or RollingUpdate. Unset: Recreate with a GPU, where a second pod would wait for a second GPU; "
+            "else RollingUpdate."
+        ),
     )
 
 

@@ -11,7 +11,7 @@ class ApiKeys(ApiModel):
     """API keys of clients, one Secret entry each."""
 
     secret_ref: SecretRef = Field(
-        description="Secret whose keys are client names and whose values are their API keys. Read again when it changes."
+        description="Secret whose keys are client names and whose values are their API keys. Read again on change."
     )
 
 

@@ -1,5 +1,6 @@
 """The one class through which every byte to and from the API server goes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -7,12 +8,15 @@ from typing import Any
 
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import FIELD_MANAGER
-from aiapp_operator.kube.api_errors import Gone, NotFound, from_response
+from aiapp_operator.kube.api_errors import Gone, NotFound, Throttled, from_response
 from aiapp_operator.kube.resources import RESOURCES
+from aiapp_operator.kube.store import Listing
 from aiapp_operator.kube.transport import Transport
 
 PAGE = 500
 WATCH_SECONDS = 290
+THROTTLED_TRIES = 5
+THROTTLED_SECONDS = 10.0
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json"
@@ -27,14 +31,6 @@ class WatchEvent:
 
     type: str
     object: Manifest
-
-
-@dataclass(frozen=True)
-class Listing:
-    """All objects of a list, and the version to watch from."""
-
-    items: list[Manifest]
-    resource_version: str
 
 
 def _ignore(_verb: str, _kind: str, _status: int) -> None:
@@ -129,6 +125,15 @@ class KubeClient:
         params = {"fieldManager": FIELD_MANAGER}
         return await self._send("update", resource.kind, "PUT", path, params=params, body=manifest)
 
+    async def set_managers(self, manifest: Manifest) -> Manifest:
+        """Write metadata.managedFields of exactly this version of the object. Raises Conflict."""
+        meta = manifest["metadata"]
+        resource = RESOURCES[manifest["kind"]]
+        body = {"metadata": {"resourceVersion": meta["resourceVersion"], "managedFields": meta["managedFields"]}}
+        path = resource.path(meta.get("namespace"), meta["name"])
+        params = {"fieldManager": FIELD_MANAGER}
+        return await self._send("patch", resource.kind, "PATCH", path, params=params, body=body, content=_MERGE)
+
     async def patch_status(self, kind: str, namespace: str, name: str, uid: str, status: Manifest) -> Manifest:
         """Replace the status of exactly the object with this uid. Raises Conflict for another one of that name."""
         # A merge patch of single fields could not remove conditions: every top-level field is given.
@@ -137,8 +142,11 @@ class KubeClient:
         params = {"fieldManager": FIELD_MANAGER}
         return await self._send("patch-status", kind, "PATCH", path, params=params, body=body, content=_MERGE)
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str, *, orphan: bool = False) -> None:
-        """Delete exactly the object with this uid; one that is gone is fine. `orphan` leaves its pods."""
+    async def delete(self, kind: str, namespace: str, name: str, uid: str, *, orphan: bool = False) -> bool:
+        """Delete exactly the object with this uid; False while something still holds it. `orphan` leaves its pods.
+
+        Raises Conflict for another object of that name.
+        """
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -146,9 +154,10 @@ class KubeClient:
             "preconditions": {"uid": uid},
         }
         try:
-            await self._send("delete", kind, "DELETE", RESOURCES[kind].path(namespace, name), body=body)
+            answer = await self._send("delete", kind, "DELETE", RESOURCES[kind].path(namespace, name), body=body)
         except NotFound:
-            return
+            return True
+        return "deletionTimestamp" not in (answer.get("metadata") or {})
 
     async def _send(
         self,
@@ -164,9 +173,15 @@ class KubeClient:
     ) -> Manifest:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         sent = {**(headers or {}), **({"Content-Type": content} if data is not None else {})}
-        response = await self._transport.request(method, path, params or {}, sent, data)
-        self._count(verb, kind, response.status)
-        if response.status >= 400:
-            raise from_response(response.status, response.headers, response.body)
-        answer: Manifest = json.loads(response.body)
-        return answer
+        for attempt in range(THROTTLED_TRIES):
+            response = await self._transport.request(method, path, params or {}, sent, data)
+            self._count(verb, kind, response.status)
+            if response.status < 400:
+                answer: Manifest = json.loads(response.body)
+                return answer
+            error = from_response(response.status, response.headers, response.body)
+            if not isinstance(error, Throttled) or attempt == THROTTLED_TRIES - 1:
+                break
+            # The server says when to come back; every request that is throttled was not carried out.
+            await asyncio.sleep(min(error.retry_after, THROTTLED_SECONDS))
+        raise error

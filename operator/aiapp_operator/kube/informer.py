@@ -13,15 +13,19 @@ from collections.abc import Callable, Sequence
 from aiapp_operator.api.names import WATCH_SELECTOR
 from aiapp_operator.kube.api_errors import ApiError, Gone
 from aiapp_operator.kube.client import KubeClient
-from aiapp_operator.kube.store import AppKey, ChildStore, version_of
+from aiapp_operator.kube.store import AppKey, ChildStore
 
 log = logging.getLogger(__name__)
 
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 30.0
+# A watch that ends sooner was not served properly; a proxy that closes at once must not make us spin.
+SHORTEST_WATCH_SECONDS = 1.0
+# An API server that came back from a backup may never reach the version that we wait for.
+FAILURES_UNTIL_LIST = 4
 
 Touched = Callable[[AppKey], None]
-Heard = Callable[[], None]
+Heard = Callable[[str], None]
 Restarted = Callable[[str], None]
 
 
@@ -53,20 +57,27 @@ class Informer:
 
     async def run(self) -> None:
         """Keep the store up to date until cancelled."""
+        loop = asyncio.get_running_loop()
         failures = 0
         while True:
+            started = loop.time()
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                failures = 0
+                failed = loop.time() - started < SHORTEST_WATCH_SECONDS
             except Gone:
                 self._version = ""
                 self._restarted(self.kind)
+                failed = loop.time() - started < SHORTEST_WATCH_SECONDS
             except ApiError as error:
-                failures += 1
+                failed = True
                 self._restarted(self.kind)
                 log.warning("watch failed", extra={"kind": self.kind, "status": error.status, "error": error.reason})
+            failures = failures + 1 if failed else 0
+            if failures >= FAILURES_UNTIL_LIST:
+                self._version = ""
+            if failed:
                 await asyncio.sleep(self._pause(failures))
 
     def _pause(self, failures: int) -> float:
@@ -75,28 +86,23 @@ class Informer:
 
     async def _list(self) -> None:
         listing = await self._client.list(self.kind, self.namespace, WATCH_SELECTOR)
-        version = int(listing.resource_version) if listing.resource_version.isdigit() else 0
-        touched = self._store.replace(self.kind, self.namespace, listing.items, version)
+        touched = self._store.replace(self.kind, self.namespace, listing)
         self._version = listing.resource_version
-        self._heard()
+        self._heard(self.kind)
         self.synced.set()
         for app in sorted(touched):
             self._touched(app)
 
     async def _watch(self) -> None:
         async for event in self._client.watch(self.kind, self.namespace, WATCH_SELECTOR, self._version):
-            self._heard()
+            self._heard(self.kind)
             self._version = str(event.object["metadata"]["resourceVersion"])
             if event.type == "BOOKMARK":
                 continue
-            if event.type == "DELETED":
-                meta = event.object["metadata"]
-                version = version_of(event.object)
-                app = self._store.remove(self.kind, meta["namespace"], meta["name"], version)
-            else:
-                app = self._store.put(event.object)
-            if app is not None:
-                self._touched(app)
+            take = self._store.remove if event.type == "DELETED" else self._store.put
+            touched = take(event.object)
+            if touched is not None:
+                self._touched(touched)
 
 
 async def run_all(informers: Sequence[Informer]) -> None:

@@ -8,7 +8,7 @@ for this, so a restarted operator writes nothing either.
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ANNOTATION_INTENT
@@ -40,33 +40,40 @@ def stamp(manifest: Manifest, owner: Manifest | None) -> Manifest:
     return intent
 
 
-def carries(observed: Manifest, intent: Manifest) -> bool:
-    """Whether the observed object says that this very intent was applied to it."""
-    annotations = observed["metadata"].get("annotations") or {}
-    return bool(annotations.get(ANNOTATION_INTENT) == intent["metadata"]["annotations"][ANNOTATION_INTENT])
+class Difference(NamedTuple):
+    """A field that is not what the intent says, with what is there instead."""
+
+    path: str
+    found: Any
+    foreign: bool = False  # an entry of somebody else's in a list that is wholly ours
 
 
-def differences(observed: Any, intent: Any, path: str = "") -> Iterator[str]:
-    """Paths at which the observed object is not what the intent says; foreign list entries end in `(foreign)`."""
+def intent_of(manifest: Manifest) -> str:
+    """The hash of the intent that was last applied to the object, or that is about to be; empty where there is none."""
+    return str((manifest["metadata"].get("annotations") or {}).get(ANNOTATION_INTENT, ""))
+
+
+def differences(observed: Any, intent: Any, path: str = "") -> Iterator[Difference]:
+    """All fields at which the observed object is not what the intent says."""
     if isinstance(intent, dict):
         yield from _differences_of_object(observed, intent, path)
     elif isinstance(intent, list):
         yield from _differences_of_list(observed, intent, path)
     elif observed != intent:
-        yield path
+        yield Difference(path, observed)
 
 
-def _differences_of_object(observed: Any, intent: Manifest, path: str) -> Iterator[str]:
+def _differences_of_object(observed: Any, intent: Manifest, path: str) -> Iterator[Difference]:
     if not isinstance(observed, dict):
         # The API server drops empty objects.
         if intent or observed is not None:
-            yield path
+            yield Difference(path, observed)
         return
     for key, value in intent.items():
         yield from differences(observed.get(key), value, f"{path}.{key}" if path else key)
 
 
-def _differences_of_list(observed: Any, intent: list[Any], path: str) -> Iterator[str]:
+def _differences_of_list(observed: Any, intent: list[Any], path: str) -> Iterator[Difference]:
     entries = observed if isinstance(observed, list) else []
     name = path.rpartition(".")[2]
     keys = _MERGE_KEYS.get(name)
@@ -78,14 +85,16 @@ def _differences_of_list(observed: Any, intent: list[Any], path: str) -> Iterato
     for identity, entry in wanted.items():
         yield from differences(found.get(identity), entry, f"{path}[{_label(identity)}]")
     if name not in _SHARED or not intent:
-        yield from (f"{path}[{_label(identity)}](foreign)" for identity in found.keys() - wanted.keys())
+        for identity, entry in found.items():
+            if identity not in wanted:
+                yield Difference(f"{path}[{_label(identity)}]", entry, foreign=True)
     if len(found) != len(entries):
-        yield f"{path}(foreign)"
+        yield Difference(path, entries, foreign=True)
 
 
-def _differences_by_position(entries: list[Any], intent: list[Any], path: str) -> Iterator[str]:
+def _differences_by_position(entries: list[Any], intent: list[Any], path: str) -> Iterator[Difference]:
     if len(entries) != len(intent):
-        yield path
+        yield Difference(path, entries)
         return
     for index, (left, right) in enumerate(zip(entries, intent, strict=True)):
         yield from differences(left, right, f"{path}[{index}]")
@@ -107,7 +116,7 @@ def covers(observed: Manifest, intent: Manifest) -> bool:
 
 def has_foreign(observed: Manifest, intent: Manifest) -> bool:
     """Whether a list that is wholly ours has an entry of somebody else's, which an apply would leave in place."""
-    return any(path.endswith("(foreign)") for path in differences(observed, intent))
+    return any(difference.foreign for difference in differences(observed, intent))
 
 
 def overlay(observed: Any, intent: Any, name: str = "") -> Any:

@@ -70,13 +70,9 @@ class Elector:
                 async with asyncio.timeout_at(renewed + RENEW_SECONDS):
                     await self._renew()
                 renewed = loop.time()
-            except Conflict as error:
-                raise LeaseLost("the Lease was taken") from error
             except TimeoutError as error:
                 raise LeaseLost("the Lease could not be renewed in time") from error
             except ApiError as error:
-                if loop.time() - renewed > RENEW_SECONDS:
-                    raise LeaseLost("the Lease could not be renewed in time") from error
                 log.warning("lease not renewed", extra={"error": error.reason})
 
     async def release(self) -> None:
@@ -119,7 +115,17 @@ class Elector:
     async def _renew(self) -> None:
         if self._held is None:
             raise LeaseLost("the Lease was never taken")
-        self._held = await self._client.replace(self._wanted(self._held, holder=self._lease.identity))
+        try:
+            self._held = await self._client.replace(self._wanted(self._held, holder=self._lease.identity))
+        except (Conflict, NotFound):
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        """The Lease moved: by us, when the reply to a renewal was lost; by hand; or somebody else has it."""
+        found = await self._client.get("Lease", self._lease.namespace, self._lease.name)
+        if found["spec"].get("holderIdentity") != self._lease.identity:
+            raise LeaseLost(f"the Lease was taken by {found['spec'].get('holderIdentity') or 'nobody'}")
+        self._held = await self._client.replace(self._wanted(found, holder=self._lease.identity))
 
     def _abandoned(self, found: Manifest) -> bool:
         now = asyncio.get_running_loop().time()

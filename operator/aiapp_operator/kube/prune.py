@@ -3,7 +3,7 @@
 import logging
 
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.manifest import ObjectKey, object_key
+from aiapp_operator.api.manifest import object_key
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.kube.client import KubeClient
 from aiapp_operator.kube.ownership import is_owned
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 _NEVER = frozenset({"Pod"})
 
 
-async def prune(client: KubeClient, store: ChildStore, app: AIApp, plan: Plan) -> list[ObjectKey]:
-    """Delete children that this AIApp owns and the plan neither applies nor holds; gives their keys.
+async def prune(client: KubeClient, store: ChildStore, app: AIApp, plan: Plan) -> bool:
+    """Delete children that this AIApp owns and the plan neither applies nor holds; gives whether there were any.
 
     Data that is kept without an owner is never touched: it waits for an AIApp of the same name.
 
@@ -24,13 +24,15 @@ async def prune(client: KubeClient, store: ChildStore, app: AIApp, plan: Plan) -
         ApiError: the API server cannot be asked, or refuses.
     """
     wanted = plan.hold | {object_key(manifest) for manifest in plan.apply}
-    removed: list[ObjectKey] = []
-    for child in store.children(AppKey(app.namespace, app.name)):
-        key = object_key(child)
-        meta = child["metadata"]
-        if key in wanted or key.kind in _NEVER or meta.get("deletionTimestamp") or not is_owned(child, app):
+    removed = False
+    for key in store.keys(AppKey(app.namespace, app.name)):
+        if key in wanted or key.kind in _NEVER:
             continue
-        await client.delete(key.kind, app.namespace, key.name, meta["uid"])
+        child = store.get(key.kind, app.namespace, key.name)
+        if child is None or child["metadata"].get("deletionTimestamp") or not is_owned(child, app):
+            continue
+        if await client.delete(key.kind, app.namespace, key.name, child["metadata"]["uid"]):
+            store.remove(child)
         log.info("pruned", extra={"app": f"{app.namespace}/{app.name}", "child": str(key)})
-        removed.append(key)
+        removed = True
     return removed

@@ -1,19 +1,15 @@
 """How bytes get to the API server and back: the one seam that a simulated API server replaces."""
 
-import asyncio
-import base64
-import contextlib
+import dataclasses
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import aiohttp
 import kopf
 
-from aiapp_operator.kube.api_errors import Unavailable, from_response
+from aiapp_operator.kube.api_errors import Unauthorized, Unavailable, from_response
 
 USER_AGENT = "aiapp-operator"
 CONNECT_SECONDS = 5.0
@@ -55,44 +51,45 @@ class HttpTransport:
 
     def __init__(self, login: Login) -> None:
         self._login = login
+        self._info: kopf.ConnectionInfo | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._server = ""
 
     async def request(
         self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
     ) -> Response:
-        """Send and read to the end; credentials that are refused are read again once."""
-        response = await self._send(method, path, params, headers, body)
-        if response.status == 401:
-            await self.close()
-            response = await self._send(method, path, params, headers, body)
+        """Send and read to the end; credentials that are refused are read again once: tokens are renewed on disk."""
+        used, response = await self._send(method, path, params, headers, body)
+        if response.status == 401 and await self._renew(used):
+            _, response = await self._send(method, path, params, headers, body)
         return response
 
     async def _send(
         self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
-    ) -> Response:
-        session = self._connected()
+    ) -> tuple[kopf.ConnectionInfo, Response]:
+        info, session = self._connected()
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+        sent = {**info.as_http_headers(), **headers}
         try:
             async with session.request(
-                method, self._server + path, params=params, headers=headers, data=body, timeout=timeout
+                method, _url(info, path), params=params, headers=sent, data=body, timeout=timeout
             ) as answer:
                 content = await answer.read()
-                return Response(answer.status, content, {k.lower(): v for k, v in answer.headers.items()})
+                return info, Response(answer.status, content, _lower(answer))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(0, type(error).__name__, "the API server does not answer") from error
 
     async def lines(self, path: str, params: Mapping[str, str]) -> AsyncIterator[bytes]:
         """The lines of a watch until the server ends it."""
-        session = self._connected()
+        info, session = self._connected()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=WATCH_SILENCE_SECONDS)
         try:
-            async with session.get(self._server + path, params=params, timeout=timeout) as answer:
+            async with session.get(
+                _url(info, path), params=params, headers=info.as_http_headers(), timeout=timeout
+            ) as answer:
                 if answer.status >= 400:
                     if answer.status == 401:
-                        await self.close()
-                    headers = {k.lower(): v for k, v in answer.headers.items()}
-                    raise from_response(answer.status, headers, await answer.read())
+                        await self._renew(info)
+                    raise from_response(answer.status, _lower(answer), await answer.read())
                 async for line in answer.content:
                     yield line
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -100,55 +97,54 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Close all connections; the next request logs in again."""
-        session, self._session = self._session, None
+        session, self._session, self._info = self._session, None, None
         if session is not None:
             await session.close()
 
-    def _connected(self) -> aiohttp.ClientSession:
+    async def _renew(self, used: kopf.ConnectionInfo) -> bool:
+        """Log in again unless that has happened since `used`; False when the credentials are the same as before."""
+        if self._info is not used:
+            return True
+        fresh = self._logged_in()
+        if fresh == used:
+            return False
+        if _without_token(fresh) != _without_token(used):
+            # Other certificates need other connections; requests that are under way are repeated by their callers.
+            await self.close()
+        self._info = fresh
+        return True
+
+    def _connected(self) -> tuple[kopf.ConnectionInfo, aiohttp.ClientSession]:
+        if self._info is None:
+            self._info = self._logged_in()
         if self._session is None:
-            info = self._login()
-            self._server = info.server.rstrip("/")
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=tls_context(info), limit=0, keepalive_timeout=60),
-                headers={"User-Agent": USER_AGENT, "Accept": "application/json", **info.as_http_headers()},
+                connector=aiohttp.TCPConnector(ssl=tls_context(self._info), limit=0, keepalive_timeout=60),
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
                 trust_env=False,
                 read_bufsize=_LINE_LIMIT,
-                loop=asyncio.get_running_loop(),
             )
-        return self._session
+        return self._info, self._session
+
+    def _logged_in(self) -> kopf.ConnectionInfo:
+        try:
+            return self._login()
+        except kopf.LoginError as error:
+            raise Unauthorized(401, "LoginError", str(error)) from error
 
 
-def tls_context(info: kopf.ConnectionInfo) -> ssl.SSLContext:
-    """The TLS context for these credentials."""
-    cafile = str(info.ca_path) if info.ca_path else None
-    context = ssl.create_default_context(cafile=cafile, cadata=_text(info.ca_data))
-    if info.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    with contextlib.ExitStack() as stack:
-        certificate = _file(stack, info.certificate_path, info.certificate_data)
-        key = _file(stack, info.private_key_path, info.private_key_data)
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
-    return context
+def _url(info: kopf.ConnectionInfo, path: str) -> str:
+    return info.server.rstrip("/") + path
 
 
-def _text(data: str | bytes | None) -> str | None:
-    decoded = data.decode() if isinstance(data, bytes) else data
-    if decoded and "-----BEGIN" not in decoded:
-        decoded = base64.b64decode(decoded).decode()
-    return decoded or None
+def _lower(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.headers.items()}
 
 
-def _file(stack: contextlib.ExitStack, path: object, data: str | bytes | None) -> str | None:
-    """A file with the PEM; data goes to a temporary one, since ssl reads certificates from files only."""
-    if path:
-        return str(path)
-    text = _text(data)
-    if text is None:
-        return None
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    file = Path(folder) / "pem"
-    file.touch(mode=0o600)
-    file.write_text(text, encoding="ascii")
-    return str(file)
+def _without_token(info: kopf.ConnectionInfo) -> kopf.ConnectionInfo:
+    return dataclasses.replace(info, token=None, expiration=None)
+
+
+def tls_context(info: kopf.ConnectionInfo) -> ssl.SSLContext | bool:
+    """The TLS context for these credentials; plain HTTP needs none."""
+    return info.as_ssl_context() if info.server.startswith("https:") else False

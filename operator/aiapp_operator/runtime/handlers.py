@@ -4,6 +4,7 @@ Only `on.event` is used, and no handler that detects changes: those keep copies 
 annotations, cost two requests a retry and put finalizers on objects. See docs/adr.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,20 @@ WATCH_SERVER_SECONDS = 290
 WATCH_CLIENT_SECONDS = 320
 
 Seen = Callable[[str | None, dict[str, Any]], None]
+
+
+async def watch_apps(seen: Seen, namespaces: tuple[str, ...], take_signals: Callable[[], None]) -> None:
+    """Tell `seen` of AIApps until cancelled. kopf takes SIGTERM and SIGINT for itself; `take_signals` undoes that."""
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=registry(seen, login),
+        settings=settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+    )
+    take_signals()
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 def registry(seen: Seen, login: Callable[[], kopf.ConnectionInfo]) -> kopf.OperatorRegistry:
@@ -40,7 +55,7 @@ def settings() -> kopf.OperatorSettings:
     result.watching.server_timeout = WATCH_SERVER_SECONDS
     result.watching.client_timeout = WATCH_CLIENT_SECONDS
     result.watching.connect_timeout = 10
-    result.process.ultimate_exiting_timeout = 30
+    result.process.ultimate_exiting_timeout = None
     return result
 
 
@@ -48,10 +63,13 @@ def login() -> kopf.ConnectionInfo:
     """Credentials of the pod's service account, else of KUBECONFIG.
 
     Raises:
-        kopf.LoginError: there are neither.
+        kopf.LoginError: there are neither, or they cannot be read.
     """
     chosen = settings()
-    info = kopf.login_with_service_account(settings=chosen) or kopf.login_with_kubeconfig(settings=chosen)
+    try:
+        info = kopf.login_with_service_account(settings=chosen) or kopf.login_with_kubeconfig(settings=chosen)
+    except OSError as error:
+        raise kopf.LoginError(f"credentials cannot be read: {error}") from error
     if info is None:
         raise kopf.LoginError("neither a service account nor a kubeconfig: set KUBECONFIG")
     return info

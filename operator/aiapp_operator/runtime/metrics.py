@@ -36,7 +36,7 @@ class Metrics:
             "aiapp_watch_restarts_total", "Watches that broke or became too old.", ["kind"], registry=registry
         )
         self.last_event_age = Gauge(
-            "aiapp_watch_last_event_age_seconds", "Seconds since any watch was last heard.", registry=registry
+            "aiapp_watch_last_event_age_seconds", "Seconds since a watch was last heard.", ["kind"], registry=registry
         )
         self.apps = Gauge("aiapp_apps", "AIApps by the reason of their Ready condition.", ["reason"], registry=registry)
         self.leader = Gauge("aiapp_leader", "1 while this process leads.", registry=registry)

@@ -1,7 +1,13 @@
 """How a reconcile ended, and so when the AIApp is looked at again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from aiapp_operator.errors import ReconcileError, Retry, Stalled, Waiting
+
+# What only the user can mend may lie in objects that are not watched: a name that is taken, a quota, a policy.
+STALLED_SECONDS = 60.0
 
 
 class Ending(StrEnum):
@@ -15,7 +21,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """`seconds` is set for AFTER only."""
+    """`seconds` until the AIApp is looked at again whatever happens; 0: when something changes. RETRY backs off."""
 
     ending: Ending
     seconds: float = 0.0
@@ -26,6 +32,17 @@ STALLED = Outcome(Ending.STALLED)
 RETRY = Outcome(Ending.RETRY)
 
 
-def after(seconds: float) -> Outcome:
-    """Look again after this many seconds."""
-    return Outcome(Ending.AFTER, seconds)
+def gravest(failures: Sequence[ReconcileError]) -> ReconcileError | None:
+    """The failure to report: what the user has to mend goes before what passes."""
+    order = (Stalled, Retry, Waiting)
+    return next((failure for kind in order for failure in failures if isinstance(failure, kind)), None)
+
+
+def outcome_of(failures: Sequence[ReconcileError]) -> Outcome:
+    """The outcome that looks again the soonest."""
+    if any(isinstance(failure, Retry) for failure in failures):
+        return RETRY
+    waits = [failure.seconds for failure in failures if isinstance(failure, Waiting)]
+    if waits:
+        return Outcome(Ending.AFTER, min(waits))
+    return Outcome(Ending.STALLED, STALLED_SECONDS) if failures else DONE

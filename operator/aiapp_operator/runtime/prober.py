@@ -44,9 +44,11 @@ class HttpAsker:
                 timeout=aiohttp.ClientTimeout(total=ASK_SECONDS), trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
             )
         async with self._session.get(url, allow_redirects=False) as answer:
-            content = await answer.content.read(_MOST_BYTES)
-            if not answer.content.at_eof():
-                raise ValueError("the document is too long")
+            content = bytearray()
+            async for part in answer.content.iter_any():
+                content += part
+                if len(content) > _MOST_BYTES:
+                    raise ValueError("the document is too long")
             return json.loads(content)
 
     async def close(self) -> None:
@@ -84,15 +86,20 @@ class Prober:
         return self._known.get(key)
 
     async def run(self) -> None:
-        """Ask all of them, each interval, until cancelled."""
+        """Ask all of them, each about once an interval, until cancelled."""
         while True:
-            await asyncio.sleep(self._interval * self._rng.uniform(0.8, 1.2))
+            await asyncio.sleep(self._interval * self._rng.uniform(0.1, 0.3))
             keys = list(self._apps)
             for gone in self._known.keys() - set(keys):
                 del self._known[gone]
             async with asyncio.TaskGroup() as group:
                 for key in keys:
-                    group.create_task(self.look(key))
+                    group.create_task(self._look_later(key))
+
+    async def _look_later(self, key: AppKey) -> None:
+        """Spread over the interval: they must not all be asked at once."""
+        await asyncio.sleep(self._interval * self._rng.uniform(0.0, 0.8))
+        await self.look(key)
 
     async def look(self, key: AppKey) -> None:
         """Ask one of them, if it has a pod that could answer."""

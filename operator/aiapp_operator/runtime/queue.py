@@ -75,9 +75,13 @@ class KeyedQueue(Generic[K]):
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         most = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(failures, 16))
-        seconds = self._rng.uniform(BACKOFF_FIRST_SECONDS / 2, most) if failures else self._rng.uniform(0.5, 1.0)
+        seconds = self._rng.uniform(0.0, most)
         self.add_after(key, seconds)
         return seconds
+
+    def failures(self, key: K) -> int:
+        """How often in a row `key` was put back by `retry`."""
+        return self._failures.get(key, 0)
 
     def forget_failures(self, key: K) -> None:
         """The next failure of `key` is a first one again."""

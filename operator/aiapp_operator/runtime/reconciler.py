@@ -7,33 +7,48 @@ in the plan, as a gate on facts; nothing waits here.
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from pydantic import ValidationError
 
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.facts import BackendHealth, Facts
-from aiapp_operator.api.manifest import Manifest
+from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
 from aiapp_operator.api.plan import GeneratedSecret, Plan
 from aiapp_operator.build.plan import desired
 from aiapp_operator.config import Settings
 from aiapp_operator.errors import ReconcileError, Retry, Stalled, Waiting
 from aiapp_operator.kube import events, secrets
 from aiapp_operator.kube.api_errors import ApiError, Conflict, Forbidden, NotFound
-from aiapp_operator.kube.apply import Applier
+from aiapp_operator.kube.apply import NAMESPACE_TERMINATING, Applier
 from aiapp_operator.kube.client import KubeClient
 from aiapp_operator.kube.prune import prune
+from aiapp_operator.kube.requirements import needed_by
 from aiapp_operator.kube.store import AppKey, AppStore, ChildStore
 from aiapp_operator.runtime.clock import WallClock, micros_text, seconds_text
-from aiapp_operator.runtime.outcome import DONE, RETRY, STALLED, Outcome, after
+from aiapp_operator.runtime.outcome import DONE, RETRY, STALLED, Outcome, gravest, outcome_of
 from aiapp_operator.status.conditions import evaluate, rejected, transitions
 from aiapp_operator.status.observe import observe
 
 log = logging.getLogger(__name__)
 
 TERMINATING_SECONDS = 30.0
+MOST_PASSES = 6
+_NOTHING: frozenset[ObjectKey] = frozenset()
+_Work = Callable[[], Awaitable[bool]]
+_Step = tuple[ObjectKey, frozenset[ObjectKey], _Work]  # what, what it needs, how
 
 Health = Callable[[AppKey], BackendHealth | None]
+
+
+@dataclass
+class _Result:
+    """What a reconcile has come to."""
+
+    facts: Facts
+    plan: Plan | None = None
+    failures: list[ReconcileError] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,58 +80,97 @@ class Reconciler:
         self._health = health
         self._in = surroundings
 
-    async def reconcile(self, key: AppKey) -> Outcome:
-        """Bring one AIApp closer to what it should be. Failures are outcomes, never exceptions."""
+    async def reconcile(self, key: AppKey, failures: int = 0) -> Outcome:
+        """Bring one AIApp to what it should be, as far as that goes now. Failures are outcomes, never exceptions.
+
+        `failures` is how often in a row this AIApp ended in Retry before.
+        """
         raw = self._apps.get(key)
         # Children of a deleted AIApp go by garbage collection.
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             return DONE
         try:
-            return await self._reconcile(key, raw)
+            return await self._reconcile(key, raw, failures)
         except ApiError as error:
             log.warning("reconcile failed", extra={"app": str(key), "status": error.status, "error": error.message})
             return RETRY
 
-    async def _reconcile(self, key: AppKey, raw: Manifest) -> Outcome:
+    async def _reconcile(self, key: AppKey, raw: Manifest, failures: int) -> Outcome:
         try:
             app = parse(raw)
         except ValidationError as error:
             await self._reject(raw, error)
             return STALLED
-        facts = observe(app, self._children.children(key), self._health(key))
-        plan: Plan | None = None
-        failure: ReconcileError | None = None
-        if not app.spec.suspend:
+        result = await self._converge(key, app)
+        failure = gravest(result.failures)
+        outcome = outcome_of(result.failures)
+        if any(failure.reason == NAMESPACE_TERMINATING for failure in result.failures):
+            return outcome
+        # Most faults are over at the next try: not worth two writes to say so.
+        if isinstance(failure, Retry) and failures == 0:
+            return outcome
+        await self._report(app, raw, result.facts, result.plan, failure)
+        return outcome
+
+    async def _converge(self, key: AppKey, app: AIApp) -> _Result:
+        """Plan and carry out until nothing is left to write: what was just written may open a gate of the plan.
+
+        What we write is in the cache at once, so each pass sees the one before. It is the last pass, which
+        writes nothing, whose facts the status is made of.
+        """
+        result = _Result(self._observe(key, app))
+        for _ in range(0 if app.spec.suspend else MOST_PASSES):
             try:
-                plan = desired(app, facts, self._in.settings)
+                result.plan = desired(app, result.facts, self._in.settings)
             except ReconcileError as error:
-                failure = error
+                result.failures = [error]
+                break
+            if not await self._execute(app, result.plan, result):
+                break
+            result.facts = self._observe(key, app)
+            if result.failures:
+                break
+        return result
+
+    def _observe(self, key: AppKey, app: AIApp) -> Facts:
+        return observe(app, self._children.children(key), self._health(key))
+
+    async def _execute(self, app: AIApp, plan: Plan, result: _Result) -> bool:
+        """Carry the plan out as far as it goes; gives whether anything was written. One part's trouble stops no other.
+
+        What needs something that could not be made is left as it is.
+        """
+        result.failures = []
+        failed: set[ObjectKey] = set()
+        wrote = False
+        steps: list[_Step] = [
+            (ObjectKey("Secret", s.name), _NOTHING, partial(self._create, app, s)) for s in plan.secrets
+        ]
+        steps += [(object_key(m), needed_by(m), partial(self._applier.apply, app, m)) for m in plan.apply]
+        for key, needs, work in steps:
+            if needs & failed:
+                failed.add(key)
+                continue
+            done = await _attempt(str(key), work)
+            if isinstance(done, ReconcileError):
+                failed.add(key)
+                result.failures.append(done)
             else:
-                failure = await self._execute(app, plan)
-        if isinstance(failure, Waiting) and failure.reason == "NamespaceTerminating":
-            return after(failure.seconds)
-        await self._report(app, raw, facts, plan, failure)
-        return _outcome(failure)
-
-    async def _execute(self, app: AIApp, plan: Plan) -> ReconcileError | None:
-        """Carry the plan out as far as it goes; gives the first failure. One child's trouble stops no other."""
-        failures: list[ReconcileError] = []
-        for secret in plan.secrets:
-            failures += await _failure(f"Secret {secret.name}", self._create(app, secret))
-        for manifest in plan.apply:
-            what = f"{manifest['kind']} {manifest['metadata']['name']}"
-            failures += await _failure(what, self._applier.apply(app, manifest))
+                wrote = wrote or done
         # Nothing is removed while something that may replace it could not be made.
-        if not failures:
-            failures += await _failure("a child", self._prune(app, plan))
-        return failures[0] if failures else None
+        if failed:
+            return wrote
+        pruned = await _attempt("a child", partial(prune, self._client, self._children, app, plan))
+        if isinstance(pruned, ReconcileError):
+            result.failures.append(pruned)
+            return wrote
+        return wrote or pruned
 
-    async def _create(self, app: AIApp, secret: GeneratedSecret) -> None:
-        if await secrets.create(self._client, secret, self._in.rng):
+    async def _create(self, app: AIApp, secret: GeneratedSecret) -> bool:
+        created = await secrets.create(self._client, secret, self._in.rng)
+        if created:
             log.info("created", extra={"app": f"{app.namespace}/{app.name}", "child": f"Secret/{secret.name}"})
-
-    async def _prune(self, app: AIApp, plan: Plan) -> None:
-        await prune(self._client, self._children, app, plan)
+        return created
 
     async def _report(
         self, app: AIApp, raw: Manifest, facts: Facts, plan: Plan | None, failure: ReconcileError | None
@@ -170,31 +224,18 @@ def explain(error: ValidationError) -> str:
     return "; ".join(found)
 
 
-async def _failure(what: str, work: Awaitable[None]) -> list[ReconcileError]:
-    """Do `work`; what went wrong as an error that says how it is handled."""
+async def _attempt(what: str, work: _Work) -> bool | ReconcileError:
+    """Do `work`; gives whether it wrote, or what went wrong as an error that says how it is handled."""
     try:
-        await work
+        return await work()
     except ReconcileError as error:
-        return [error]
+        return error
     except Forbidden as error:
         if error.terminating:
-            return [Waiting("NamespaceTerminating", "the namespace is being deleted", seconds=TERMINATING_SECONDS)]
-        return [Stalled("Forbidden", f"{what}: {error.message}")]
+            return Waiting(NAMESPACE_TERMINATING, "the namespace is being deleted", seconds=TERMINATING_SECONDS)
+        return Stalled("Forbidden", f"{what}: {error.message}")
     except NotFound:
-        return [Waiting("NamespaceTerminating", "the namespace is gone", seconds=TERMINATING_SECONDS)]
+        return Waiting(NAMESPACE_TERMINATING, "the namespace is gone", seconds=TERMINATING_SECONDS)
     except ApiError as error:
         log.warning("request failed", extra={"what": what, "status": error.status, "error": error.message})
-        return [Retry("APIServerTrouble", f"{what}: the API server answered {error.reason}")]
-    return []
-
-
-def _outcome(failure: ReconcileError | None) -> Outcome:
-    match failure:
-        case None:
-            return DONE
-        case Stalled():
-            return STALLED
-        case Waiting():
-            return after(failure.seconds)
-        case _:
-            return RETRY
+        return Retry("APIServerTrouble", f"{what}: the API server answered {error.reason}")
