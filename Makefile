@@ -57,9 +57,10 @@ $(VENV)/.stamp: requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 
 lock: venv ## Pin the dependencies of each part, with hashes
-	@$(BIN)/$(LOCK) --extra operator -o requirements/operator.txt
-	@$(BIN)/$(LOCK) --extra service -o requirements/service.txt
-	@$(BIN)/$(LOCK) --extra operator --extra service --extra dev -o requirements/dev.txt
+	@$(BIN)/$(LOCK) pyproject.toml --extra operator -o requirements/operator.txt
+	@$(BIN)/$(LOCK) pyproject.toml --extra service -o requirements/service.txt
+	@$(BIN)/$(LOCK) requirements/build.in -o requirements/build.txt
+	@$(BIN)/$(LOCK) pyproject.toml --extra operator --extra service --extra dev -o requirements/dev.txt
