@@ -1,0 +1,126 @@
+"""`aiapp-service`: one program, a role for each kind of pod.
+
+Each role imports what it needs when it is chosen, so that all of them start fast.
+"""
+
+# ruff: noqa: PLC0415
+
+import asyncio
+import logging
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import yaml
+from pydantic import ValidationError
+
+from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, load, mock_config
+
+log = logging.getLogger("aiapp_service")
+
+WRONG_CONFIG = 2
+HEALTH_SECONDS = 4
+
+_config = click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Configuration file. Default: {DEFAULT_PATH} where it exists, else the Mock provider, open to everybody.",
+)
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The AIApp service: an OpenAI-compatible API, workers, migrations."""
+
+
+@main.command()
+@_config
+@_host
+@click.option("--port", default=API_PORT, show_default=True, help="Port to listen on; 0: any free one.")
+def api(path: Path | None, host: str, port: int) -> None:
+    """Serve the OpenAI-compatible API."""
+    from aiapp_service.http.api import serve
+
+    config = _configured(path)
+    try:
+        asyncio.run(serve(config, host, port))
+    except OSError as error:
+        _fail(f"cannot listen on {host}:{port}: {error.strerror}", 1)
+
+
+@main.command()
+@_config
+@_host
+@click.option("--port", default=WORKER_PORT, show_default=True, help="Port of probes and metrics.")
+@click.option("--name", required=True, help="Which of the configured workers.")
+def worker(path: Path | None, host: str, port: int, name: str) -> None:
+    """Take jobs from queues."""
+    from aiapp_service.jobs.worker import run
+
+    config = _configured(path)
+    chosen = next((entry for entry in config.workers if entry.name == name), None)
+    if chosen is None:
+        known = ", ".join(entry.name for entry in config.workers) or "none"
+        _fail(f"no worker is named {name}; configured: {known}", WRONG_CONFIG)
+    sys.exit(run(config, chosen, host=host, port=port))
+
+
+@main.command()
+@click.option(
+    "--url-file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File with a postgresql:// URL."
+)
+def migrate(url_file: Path) -> None:
+    """Bring the database to the schema of this version."""
+    from aiapp_service.db.migrate import migrate as bring_up_to_date
+    from aiapp_service.telemetry.logs import set_up
+
+    set_up(os.environ.get("LOG_LEVEL", "INFO"))
+    sys.exit(bring_up_to_date(url_file))
+
+
+@main.command()
+@click.option("--port", multiple=True, type=int, default=(API_PORT, WORKER_PORT), show_default=True)
+def healthcheck(port: tuple[int, ...]) -> None:
+    """Exit 0 when a role of this container answers that it can serve."""
+    for number in port:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{number}/health", timeout=HEALTH_SECONDS):
+                return
+        except urllib.error.HTTPError as error:
+            _fail(f"port {number} answered {error.code}", 1)
+        except OSError:
+            continue
+    _fail(f"nothing answers on port {', '.join(map(str, port))}", 1)
+
+
+def _configured(path: Path | None) -> ServiceConfig:
+    from aiapp_service.telemetry.logs import set_up
+
+    set_up(os.environ.get("LOG_LEVEL", "INFO"))
+    chosen = path or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)
+    if chosen is None or os.environ.get("LLM_PROVIDER") == "mock":
+        log.info("using the Mock provider, open to everybody", extra={"why": "no configuration, or LLM_PROVIDER=mock"})
+        return mock_config()
+    try:
+        return load(chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        _fail(f"{chosen}: {where}: {first['msg']}", WRONG_CONFIG)
+    except (OSError, yaml.YAMLError) as error:
+        _fail(f"{chosen}: {error}", WRONG_CONFIG)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"aiapp-service: {message}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The service's face: the OpenAI REST API, health, metrics."""

@@ -1,0 +1,76 @@
+"""Reading requests: what is wrong is said with the name of the field."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from aiapp_service.config import ModelKind
+from aiapp_service.http.errors import ApiError, bad_request
+from aiapp_service.llm.router import Route, Router
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """The JSON object of the body.
+
+    Raises:
+        ApiError: it is none; says what is wrong where.
+    """
+    try:
+        body = json.loads(await request.read(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"the body is not valid JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise bad_request("the body has to be a JSON object")
+    return body
+
+
+def route_of(router: Router, body: dict[str, Any], kind: ModelKind) -> Route:
+    """The model a request names.
+
+    Raises:
+        ApiError: it names none, one that is not there, or one of another kind.
+    """
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        raise bad_request("model is required, and has to be a string", "model")
+    route = router.routes.get(name)
+    if route is None:
+        message = f"there is no model {name[:100]!r}; GET /v1/models lists those there are"
+        raise ApiError(404, message, code="model_not_found", param="model")
+    if route.kind is not kind:
+        wanted = "chat completions" if kind is ModelKind.CHAT else "embeddings"
+        raise bad_request(f"model {name!r} is not one for {wanted}", "model", "model_kind_mismatch")
+    return route
+
+
+def require_messages(body: dict[str, Any]) -> None:
+    """Raise ApiError unless there is something to answer."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise bad_request("messages is required, and has to be a list with at least one message", "messages")
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise bad_request(f"messages[{number}] has to be an object", f"messages[{number}]")
+
+
+def require_input(body: dict[str, Any]) -> None:
+    """Raise ApiError unless there is something to embed."""
+    if not body.get("input") or not isinstance(body["input"], (str, list)):
+        raise bad_request("input is required, and has to be a text or a list of texts that is not empty", "input")
+
+
+def wants_stream(body: dict[str, Any]) -> bool:
+    """Whether the answer shall be streamed.
+
+    Raises:
+        ApiError: `stream` is something else than true, false or null.
+    """
+    stream = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise bad_request("stream has to be true or false", "stream")
+    return bool(stream)

@@ -1,0 +1,102 @@
+"""/health: what the service depends on, looked at in the background; asking never waits for anything.
+
+    {"status": "healthy|degraded|unhealthy",
+     "checks": {"llm": {"status": "ok|error", "latency": 1.2, "message": "..."}, ...},
+     "backends": [{"name": "...", "status": "ok|error", "message": "..."}],
+     "timestamp": "2026-01-31T12:00:00+00:00"}
+
+Degraded: it still answers. Unhealthy: it cannot.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiapp_service.llm.router import Router
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 5.0
+DEADLINE_SECONDS = 2.0
+
+Check = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found; `latency` in milliseconds."""
+
+    ok: bool
+    latency: float
+    message: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """As it stands in /health."""
+        known = {"status": "ok" if self.ok else "error", "latency": round(self.latency, 1)}
+        return {**known, "message": self.message} if self.message else known
+
+
+class Dependencies:
+    """Databases and the like, each checked in the background with a deadline."""
+
+    def __init__(self, checks: Mapping[str, Check], rng: random.Random) -> None:
+        self._checks = checks
+        self._rng = rng
+        self.results: dict[str, CheckResult] = {}
+
+    async def look(self) -> None:
+        """Run all checks once, side by side."""
+        async with asyncio.TaskGroup() as group:
+            for name, check in self._checks.items():
+                group.create_task(self._look(name, check))
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(INTERVAL_SECONDS * self._rng.uniform(0.8, 1.2))
+
+    async def _look(self, name: str, check: Check) -> None:
+        started = time.perf_counter()
+        message = ""
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await check()
+        except TimeoutError:
+            message = f"no answer within {DEADLINE_SECONDS:g} s"
+        except Exception as error:  # noqa: BLE001  # whatever a driver raises means that the check failed
+            # The text of a driver's error may hold its connection string.
+            message = type(error).__name__
+        before = self.results.get(name)
+        self.results[name] = CheckResult(not message, 1000 * (time.perf_counter() - started), message)
+        if message and (before is None or before.ok):
+            log.warning("dependency fails", extra={"dependency": name, "error": message})
+
+
+def document(dependencies: Dependencies, router: Router | None) -> dict[str, Any]:
+    """The JSON of /health; without a router there are no models to answer for."""
+    checks = {name: result.document() for name, result in sorted(dependencies.results.items())}
+    status = "healthy" if all(result.ok for result in dependencies.results.values()) else "degraded"
+    found: dict[str, Any] = {"status": status, "checks": checks}
+    if router is not None:
+        _add_models(found, router)
+    return {**found, "timestamp": datetime.now(UTC).isoformat()}
+
+
+def _add_models(found: dict[str, Any], router: Router) -> None:
+    backends = {backend.name: backend for route in router.routes.values() for backend in route.backends}
+    down = {name: backend.down.message for name, backend in sorted(backends.items()) if backend.down is not None}
+    found["checks"]["llm"] = {"status": "error" if down else "ok", "latency": 0.0}
+    if down:
+        found["checks"]["llm"]["message"] = "; ".join(f"{name} {message}" for name, message in down.items())
+        served = any(any(b.down is None for b in route.backends) for route in router.routes.values())
+        found["status"] = "degraded" if served else "unhealthy"
+    found["backends"] = [
+        {"name": name, "status": "error", "message": down[name]} if name in down else {"name": name, "status": "ok"}
+        for name in sorted(backends)
+    ]

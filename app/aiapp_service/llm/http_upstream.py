@@ -1,0 +1,98 @@
+"""OpenAI-compatible servers over HTTP: providers and inference pods."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from aiapp_service.credentials import SecretFile
+from aiapp_service.llm.upstream import Ask, BackendError, Reason
+
+PROBE_SECONDS = 5.0
+# Long enough for a pool, short enough not to meet a server that has closed meanwhile.
+_KEEPALIVE_SECONDS = 30.0
+
+
+def client_session() -> aiohttp.ClientSession:
+    """Connections to all upstreams: no proxies, redirects or cookies that nobody asked for."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=True,
+        trust_env=False,
+    )
+
+
+class HttpReply:
+    """An answer that is being read."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.content_type = response.content_type
+        self.retry_after = response.headers.get("Retry-After")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise BackendError(Reason.BROKEN, "the answer broke off") from error
+
+
+class HttpUpstream:
+    """A server with the OpenAI API below `base_url`, with the key of `key_file` where it wants one."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, key_file: SecretFile | None, *, adds_usage: bool
+    ) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._key_file = key_file
+        self.adds_usage = adds_usage
+
+    @asynccontextmanager
+    async def send(self, ask: Ask) -> AsyncIterator[HttpReply]:
+        """POST; the connection is closed where the answer was not read to its end."""
+        try:
+            response = await self._session.post(
+                f"{self._base_url}/{ask.endpoint}",
+                data=json.dumps(ask.body, ensure_ascii=False, separators=(",", ":")).encode(),
+                headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **self._authorization()},
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=ask.connect_seconds),
+                allow_redirects=False,
+            )
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            raise BackendError(Reason.CONNECT, "cannot be reached") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise BackendError(Reason.BROKEN, "closed the connection without an answer") from error
+        try:
+            yield HttpReply(response)
+        finally:
+            if response.content.at_eof():
+                response.release()
+            else:
+                # The server notices at once and stops generating.
+                response.close()
+
+    async def probe(self) -> None:
+        """GET /models: any answer but a refusal of the key or a failure of the server means that it is there."""
+        timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+        try:
+            async with self._session.get(
+                f"{self._base_url}/models", headers=self._authorization(), timeout=timeout, allow_redirects=False
+            ) as response:
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise BackendError(Reason.CONNECT, "cannot be reached") from error
+        if status in (401, 403):
+            raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({status})")
+        if status >= 500:
+            raise BackendError(Reason.SERVER_ERROR, f"answered {status}")
+
+    def _authorization(self) -> dict[str, str]:
+        key = self._key_file.get() if self._key_file is not None else None
+        return {"Authorization": f"Bearer {key}"} if key else {}
