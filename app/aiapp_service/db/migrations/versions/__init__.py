@@ -1,0 +1,1 @@
+"""The migrations, each building on the one before."""

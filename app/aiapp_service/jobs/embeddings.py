@@ -1,0 +1,74 @@
+"""The queue `embeddings`: vectors for many texts, made in the background.
+
+Data:   {"model": "embed", "input": ["text", ...], "dimensions": 256}     at most MOST_INPUTS texts
+Result: {"model": "embed", "embeddings": [[0.1, ...], ...], "usage": {"input": 12}}
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiapp_service.config import ModelKind
+from aiapp_service.jobs.queue import Handler, Job, JobRefused
+from aiapp_service.llm.router import Answer, Route, Router
+from aiapp_service.llm.upstream import Endpoint
+from aiapp_service.llm.usage import cost_of, usage_of
+from aiapp_service.telemetry.metrics import Metrics
+
+QUEUE = "embeddings"
+MOST_INPUTS = 256
+
+
+def handler(router: Router, metrics: Metrics) -> Handler:
+    """The handler of the queue."""
+
+    async def handle(job: Job) -> dict[str, Any]:
+        route = _route(router, job.data)
+        body = {"input": _inputs(job.data), **_dimensions(job.data)}
+        with metrics.active.track_inprogress():
+            answer = await router.answer(route, Endpoint.EMBEDDINGS, body)
+        if answer.status != 200:
+            raise JobRefused(f"backend {answer.backend.name} refuses the request ({answer.status})")
+        return _result(route, answer, metrics)
+
+    return handle
+
+
+def _route(router: Router, data: Mapping[str, Any]) -> Route:
+    name = data.get("model")
+    route = router.routes.get(name) if isinstance(name, str) else None
+    if route is None or route.kind is not ModelKind.EMBEDDING:
+        known = ", ".join(route.name for route in router.routes.values() if route.kind is ModelKind.EMBEDDING)
+        raise JobRefused(f"model: {name!r} is no embedding model of this app; there are: {known or 'none'}")
+    return route
+
+
+def _inputs(data: Mapping[str, Any]) -> list[str]:
+    inputs = data.get("input")
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(text, str) and text for text in inputs):
+        raise JobRefused("input: has to be a list of texts, none of them empty")
+    if len(inputs) > MOST_INPUTS:
+        raise JobRefused(f"input: has {len(inputs)} texts, at most {MOST_INPUTS} go into one job")
+    return inputs
+
+
+def _dimensions(data: Mapping[str, Any]) -> dict[str, int]:
+    wanted = data.get("dimensions")
+    if wanted is None:
+        return {}
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
+        raise JobRefused("dimensions: has to be a positive number")
+    return {"dimensions": wanted}
+
+
+def _result(route: Route, answer: Answer, metrics: Metrics) -> dict[str, Any]:
+    document = json.loads(answer.body)
+    vectors = [entry["embedding"] for entry in sorted(document["data"], key=lambda entry: entry["index"])]
+    usage = usage_of(document)
+    if usage is not None:
+        for type_, count in usage.by_type().items():
+            metrics.tokens.labels(route.name, type_, Endpoint.EMBEDDINGS).inc(count)
+        cost = cost_of(usage, answer.backend.price)
+        if cost is not None:
+            metrics.cost.labels(route.name).inc(float(cost))
+    return {"model": route.name, "embeddings": vectors, "usage": usage.by_type() if usage else {}}
