@@ -85,7 +85,7 @@ print(client.chat.completions.create(model="chat", messages=[{{"role": "user", "
 
 make down    # removes all of it
 """
-    console.print(text, markup=False)
+    console.print(text, markup=False, soft_wrap=True)
     console.print(f"The demo took {seconds:.0f} s.")
 
 

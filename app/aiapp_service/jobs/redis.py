@@ -30,6 +30,10 @@ class _FileCredentials(CredentialProvider):
         user = fields.get("username")
         return (str(user), password) if user else (password,)
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """The same; reading a mounted file does not wait for anything."""
+        return self.get_credentials()
+
 
 def connect(config: RedisConfig) -> Redis:
     """A client; nothing is sent yet.
