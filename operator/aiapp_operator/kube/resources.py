@@ -43,5 +43,7 @@ RESOURCES = _table(
     Resource("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
     Resource("Lease", "coordination.k8s.io/v1", "leases"),
     Resource("Event", "events.k8s.io/v1", "events"),
+    Resource("StorageClass", "storage.k8s.io/v1", "storageclasses", namespaced=False),
+    Resource("Node", "v1", "nodes", namespaced=False),
     Resource("CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False),
 )
