@@ -11,7 +11,7 @@ from typing import Literal
 from kubernetes import client, config
 from rich.console import Console
 
-from tests.cluster import addons, debian, images, network, pki, simulated
+from tests.cluster import addons, debian, images, network, pki, simulated, volumes
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.gotools import TOOLS, program
 from tests.cluster.node import Node, remove_state
@@ -126,7 +126,9 @@ class LocalCluster:
         Node(self.slot).load_image(archive)
 
     def add_simulated_nodes(self, count: int, *, gpus: int = 0) -> None:
-        """Nodes that only pretend to run pods, with `gpus` GPUs each; for scale and scheduling."""
+        """Nodes that only pretend to run pods, with `gpus` GPUs each, and volumes for them."""
+        addons.apply(self.slot, str(self.kubeconfig))
+        volumes.start(self.slot)
         simulated.add(self.slot, count, gpus=gpus)
 
     def down(self, console: Console) -> None:

@@ -3,14 +3,13 @@
 import contextlib
 import json
 import shutil
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from tests.cluster import cgroups
+from tests.cluster import cgroups, volumes
 from tests.cluster.gotools import program
 from tests.cluster.images import pause_ref
 from tests.cluster.pki import NODE_NAME
@@ -90,10 +89,7 @@ class Node:
             ],
             netns=netns,
         )
-        Daemon("volumes", self._state).start(
-            [sys.executable, "-m", "tests.cluster.volumes", self._state / "kubeconfig", self._state / "volumes"],
-            cwd=Path(__file__).resolve().parents[2],
-        )
+        volumes.start(self.slot)
 
     def images(self) -> set[str]:
         """References of the images that are loaded."""

@@ -14,6 +14,10 @@ from pathlib import Path
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
+from tests.cluster.paths import REPOSITORY
+from tests.cluster.processes import Daemon
+from tests.cluster.slots import Slot
+
 STORAGE_CLASS = "local"
 PROVISIONER = "aiapp.dev/local"
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
@@ -75,6 +79,12 @@ def collect(core: client.CoreV1Api, folder: Path) -> None:
             core.delete_persistent_volume(volume.metadata.name)
             shutil.rmtree(folder / volume.metadata.name, ignore_errors=True)
             log.info("removed %s", volume.metadata.name)
+
+
+def start(slot: Slot) -> None:
+    """Run this module as a daemon of the cluster."""
+    arguments = [slot.state / "kubeconfig", slot.state / "volumes"]
+    Daemon("volumes", slot.state).start([sys.executable, "-m", "tests.cluster.volumes", *arguments], cwd=REPOSITORY)
 
 
 def main() -> None:

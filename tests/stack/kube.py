@@ -106,6 +106,13 @@ class Kube:
             }
         )
 
+    def install_crd(self, path: Path) -> None:
+        """Apply a CustomResourceDefinition and wait until the API server serves it."""
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
+        self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(path))
+        # Discovery was read before the kind existed.
+        self._client = dynamic.DynamicClient(self._api_client())
+
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True, seconds: float = 120) -> str:
         """What kubectl prints for these arguments.
 

@@ -38,7 +38,10 @@ class Api(ApiModel):
     resources: Resources = Field(
         default_factory=Resources, description="Compute resources of each API pod; empty means safe defaults."
     )
-    auth: Auth = Field(default_factory=Auth, description="Who may call the API.")
+    auth: Auth = Field(
+        default_factory=Auth,
+        description="Who may call the API. With none of its fields set every request is answered with 401.",
+    )
 
 
 class Worker(ApiModel):
