@@ -1,6 +1,7 @@
 """Asking each AIApp's API how its backends are: what only the service can know.
 
-Failing to ask is no news: it is remembered as unknown and turns nothing else.
+Failing to ask is no news: it is remembered as unknown and turns nothing else. Until an API was asked
+for the first time, what the status says still holds: a restart of the operator must not make it unknown.
 """
 
 import asyncio
@@ -12,7 +13,9 @@ from typing import Any
 
 import aiohttp
 
-from aiapp_operator.api.facts import BackendHealth
+from aiapp_operator.api.conditions import ConditionType
+from aiapp_operator.api.facts import BackendHealth, HealthStatus
+from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, part
 from aiapp_operator.kube.store import AppKey, AppStore, ChildStore
 
@@ -21,6 +24,7 @@ log = logging.getLogger(__name__)
 ASK_SECONDS = 2.0
 AT_ONCE = 16
 _MOST_BYTES = 256 * 1024
+_NO_CHECK = "no check named"  # the words of the condition for an API that does not say what fails
 
 Ask = Callable[[str], Awaitable[Any]]
 Changed = Callable[[AppKey], None]
@@ -78,12 +82,12 @@ class Prober:
         self._interval = interval
         self._url = url
         self._rng = rng
-        self._known: dict[AppKey, BackendHealth] = {}
+        self._known: dict[AppKey, BackendHealth | None] = {}
         self._gate = asyncio.Semaphore(AT_ONCE)
 
     def __call__(self, key: AppKey) -> BackendHealth | None:
-        """What the API of this AIApp last said; None when it could not be asked."""
-        return self._known.get(key)
+        """What the API of this AIApp last said, to this process or to one before it; None: it could not be asked."""
+        return self._known[key] if key in self._known else told_by((self._apps.get(key) or {}).get("status"))
 
     async def run(self) -> None:
         """Ask all of them, each about once an interval, until cancelled."""
@@ -104,13 +108,10 @@ class Prober:
     async def look(self, key: AppKey) -> None:
         """Ask one of them, if it has a pod that could answer."""
         found = await self._asked(key) if self._serves(key) else None
-        if found == self._known.get(key):
-            return
-        if found is None:
-            self._known.pop(key, None)
-        else:
-            self._known[key] = found
-        self._changed(key)
+        before = self(key)
+        self._known[key] = found
+        if found != before:
+            self._changed(key)
 
     def _serves(self, key: AppKey) -> bool:
         deployment = self._children.get("Deployment", key.namespace, part(key.name, ComponentName.API))
@@ -123,3 +124,14 @@ class Prober:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             log.debug("health not known", extra={"app": str(key), "error": type(error).__name__})
             return None
+
+
+def told_by(status: Manifest | None) -> BackendHealth | None:
+    """The health that the condition BackendsHealthy was made of; None where it is unknown."""
+    conditions = (status or {}).get("conditions") or ()
+    told = next((c for c in conditions if c["type"] == ConditionType.BACKENDS_HEALTHY), None)
+    if told is None or told["reason"].lower() not in set(HealthStatus):
+        return None
+    failing = told["message"].partition("failing: ")[2]
+    named = failing and failing != _NO_CHECK
+    return BackendHealth(HealthStatus(told["reason"].lower()), tuple(failing.split(", ")) if named else ())
