@@ -1,6 +1,7 @@
 """Does the installed CRD have every field that this operator works with?"""
 
 from collections.abc import Iterator
+from functools import cache
 
 from aiapp_operator.api.app import GROUP, PLURAL, VERSION
 from aiapp_operator.api.crd import crd
@@ -27,6 +28,12 @@ def _paths(schema: Manifest, path: str) -> Iterator[str]:
         yield from _paths(schema["items"], path)
 
 
+@cache
+def needed() -> frozenset[str]:
+    """Paths of the fields that this operator works with; asked for every few seconds until the CRD has them."""
+    return frozenset(fields(crd()))
+
+
 async def missing_fields(client: KubeClient) -> list[str] | None:
     """Fields that the installed CRD lacks, sorted; None when it is not installed at all.
 
@@ -37,4 +44,4 @@ async def missing_fields(client: KubeClient) -> list[str] | None:
         installed = await client.get("CustomResourceDefinition", None, CRD_NAME)
     except NotFound:
         return None
-    return sorted(fields(crd()) - fields(installed))
+    return sorted(needed() - fields(installed))
