@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from aiapp_operator.api.crd import crd
@@ -48,7 +49,7 @@ class ApiServer:
         self.terminating: set[str] = set()
         self._claims: dict[str, Claims] = {}
         self._uids = 0
-        self.create(crd())
+        self.create(_installed())
 
     def handle(
         self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
@@ -82,8 +83,14 @@ class ApiServer:
         paths = frozenset(managed_fields.fields(manifest))
         return self._store_new(place, manifest, {(manager, "Update"): paths})
 
+    def set_status(self, place: Place, status: Manifest) -> None:
+        """What a controller says of an object, if it is still there."""
+        live = self.storage.get(place)
+        if live is not None:
+            self._put(place, live, {**live, "status": status})
+
     def change(self, place: Place, edit: Callable[[Manifest], None], manager: str = "test") -> Manifest | None:
-        """Change an object in place as somebody else would, status included; None where there is none."""
+        """Change an object in place as somebody else would; None where there is none."""
         live = self.storage.get(place)
         if live is None:
             return None
@@ -213,6 +220,11 @@ class ApiServer:
         if found is None:
             raise answers.not_found(at.kind, at.name)
         return found
+
+
+@cache
+def _installed() -> Manifest:
+    return crd()
 
 
 def selected(manifest: Manifest, selector: str) -> bool:

@@ -131,7 +131,7 @@ class Connection:
         self.log(request)
 
     def _forbidden(self, method: str, at: Route) -> Response | None:
-        """The rights of the operator: Secrets are created and deleted, never read; of an AIApp only status is written."""
+        """The operator's rights: Secrets are created and deleted, never read; of an AIApp only status is written."""
         allowed = True
         if at.kind == "Secret":
             allowed = method in {"POST", "DELETE"}

@@ -1,7 +1,6 @@
 """The rest of a cluster in few words: the workload controllers, one kubelet, volumes, garbage collection."""
 
 import asyncio
-import copy
 import random
 from collections.abc import Callable, Iterator
 
@@ -85,7 +84,9 @@ class Controllers:
     def _used(self, claim: Manifest) -> bool:
         name = claim["metadata"]["name"]
         pods = self._server.storage.all("Pod", claim["metadata"]["namespace"])
-        return any(volume.get("persistentVolumeClaim", {}).get("claimName") == name for p in pods for volume in volumes(p))
+        return any(
+            volume.get("persistentVolumeClaim", {}).get("claimName") == name for p in pods for volume in volumes(p)
+        )
 
     def _scale(self, workload: Manifest) -> None:
         template, wanted = workload["spec"]["template"], workload["spec"].get("replicas", 1)
@@ -123,7 +124,9 @@ class Controllers:
             self._say(pod, {"phase": "Running", "conditions": [ready], "containerStatuses": [running]})
         elif phase == "Running" and "job-name" in pod["metadata"]["labels"]:
             ended = {"exitCode": 0, "message": f'{{"migrated": "{MIGRATED}"}}'}
-            self._say(pod, {"phase": "Succeeded", "containerStatuses": [{"name": "main", "state": {"terminated": ended}}]})
+            self._say(
+                pod, {"phase": "Succeeded", "containerStatuses": [{"name": "main", "state": {"terminated": ended}}]}
+            )
 
     def _pods(self, owner: Manifest) -> list[Manifest]:
         uid = owner["metadata"]["uid"]
@@ -144,15 +147,12 @@ class Controllers:
             "annotations": {**template["metadata"].get("annotations", {}), _TEMPLATE: digest(template)},
             "ownerReferences": [reference],
         }
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": copy.deepcopy(template["spec"])}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
         if meta["namespace"] not in self._server.terminating:
             self._server.create(pod, _MANAGER)
 
     def _say(self, manifest: Manifest, status: Manifest) -> None:
-        def edit(live: Manifest) -> None:
-            live["status"] = status
-
-        self._server.change(place_of(manifest), edit, _MANAGER)
+        self._server.set_status(place_of(manifest), status)
 
 
 def is_ready(pod: Manifest) -> bool:

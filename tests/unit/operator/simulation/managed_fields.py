@@ -22,7 +22,7 @@ _MAP_KEYS = {
     "imagePullSecrets": ("name",),
     "conditions": ("type",),
 }
-_ENTRY = object()
+_CONTAINER = object()
 _ABSENT = object()
 # Names and what the server fills in belong to nobody; status is behind a subresource.
 _OWNED_METADATA = frozenset({"labels", "annotations", "ownerReferences", "finalizers"})
@@ -46,15 +46,14 @@ def fields(manifest: Manifest) -> dict[Path, Any]:
 
 
 def _flat(value: Any, path: Path) -> dict[Path, Any]:
-    found: dict[Path, Any] = {}
+    # Who sets a field below an object or a list has set that too.
+    found: dict[Path, Any] = {path: _CONTAINER}
     if isinstance(value, dict) and value:
         for key, child in value.items():
             found |= _flat(child, (*path, key))
     elif isinstance(value, list) and _is_map(path, value):
         for entry in value:
-            own = (*path, identity(path[-1], entry))
-            found[own] = _ENTRY
-            found |= _flat(entry, own)
+            found |= _flat(entry, (*path, identity(path[-1], entry)))
     else:
         found[path] = value
     return found

@@ -14,6 +14,7 @@ from tests.unit.operator.simulation.connection import Connection, Death, Request
 from tests.unit.operator.simulation.controllers import Controllers, place_of
 from tests.unit.operator.simulation.faults import Faults
 from tests.unit.operator.simulation.process import Process
+from tests.unit.operator.simulation.seeds import seeded
 from tests.unit.operator.simulation.storage import Place
 
 NAMESPACE = "team"
@@ -32,7 +33,7 @@ class World:
     """Everything random comes from `seed`."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._seeds = random.Random(seed)
+        self._seeds = seeded(seed)
         self.server = ApiServer()
         self.faults = Faults(self._rng())
         self.health: Manifest = {"status": "healthy", "checks": {"database": {"status": "ok"}}}
@@ -136,7 +137,7 @@ class World:
         return sum(1 for change in self.server.storage.history if change.place.kind != "Lease")
 
     def _rng(self) -> random.Random:
-        return random.Random(self._seeds.getrandbits(64))
+        return seeded(self._seeds.getrandbits(64))
 
     async def _ask(self, _url: str) -> Manifest:
         await asyncio.sleep(0.01)
