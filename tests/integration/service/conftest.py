@@ -1,0 +1,98 @@
+"""The API as clients reach it: on a port, with backends of the test's own."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from openai import AsyncOpenAI
+from prometheus_client import generate_latest
+
+from aiapp_service.config import (
+    AuthConfig,
+    BackendConfig,
+    InferenceConfig,
+    ModelConfig,
+    ModelKind,
+    ProviderConfig,
+    ProviderKind,
+    ServiceConfig,
+    TimeoutsConfig,
+)
+from aiapp_service.http import health
+from aiapp_service.http.api import application
+from aiapp_service.http.server import listen
+from aiapp_service.llm import setup
+from aiapp_service.llm.http_upstream import client_session
+from aiapp_service.llm.router import Router
+from aiapp_service.telemetry.metrics import Metrics
+
+FAST = TimeoutsConfig(connect=0.5, first_token=1.0, idle=1.0, total=5.0)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running API."""
+
+    url: str
+    http: aiohttp.ClientSession
+    router: Router
+    metrics: Metrics
+
+    def sdk(self, key: str = "none") -> AsyncOpenAI:
+        """The SDK as an application uses it, without retries."""
+        return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=20)
+
+    def metric(self, sample: str) -> float:
+        """The value of one sample, `name{label="value"}` with labels in alphabetical order; 0 where it is not there."""
+        for line in generate_latest(self.metrics.registry).decode().splitlines():
+            name, _, value = line.rpartition(" ")
+            if name == sample:
+                return float(value)
+        return 0.0
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+def config(*urls: str, timeouts: TimeoutsConfig = FAST, **fields: Any) -> ServiceConfig:
+    """Model `chat` with a backend for each URL, in order, and `embed` with the first."""
+    names = [f"m{number}" for number in range(len(urls))]
+    backends = tuple(BackendConfig(inference=name, model=f"model-{name}") for name in names)
+    values: dict[str, Any] = {
+        "auth": AuthConfig(anonymous=True),
+        "inference": tuple(InferenceConfig(name=n, base_url=u) for n, u in zip(names, urls, strict=True)),
+        "models": (
+            ModelConfig(name="chat", backends=backends, timeouts=timeouts),
+            ModelConfig(name="embed", kind=ModelKind.EMBEDDING, backends=backends[:1], timeouts=timeouts),
+        ),
+    }
+    return ServiceConfig(**{**values, **fields})
+
+
+def mock() -> tuple[ProviderConfig, BackendConfig]:
+    """A Mock provider and a backend of it."""
+    return ProviderConfig(name="fake", kind=ProviderKind.MOCK), BackendConfig(provider="fake", model="mock-chat")
+
+
+@asynccontextmanager
+async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncIterator[Service]:
+    metrics = Metrics()
+    async with client_session() as upstreams, aiohttp.ClientSession() as http:
+        router = setup.router(wanted, upstreams, metrics)
+        dependencies = health.Dependencies({}, random.Random(1))
+        app = application(wanted, router, metrics, lambda: "", lambda: health.document(dependencies, router))
+        runner = await listen(app, "127.0.0.1", 0, drain_seconds=drain_seconds)
+        try:
+            yield Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, router, metrics)
+        finally:
+            await runner.cleanup()
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Runs the API with a configuration while a context lasts."""
+    return _serve

@@ -1,0 +1,36 @@
+"""The contract between operator and service."""
+
+import pytest
+from pydantic import ValidationError
+
+from aiapp_service.config import ServiceConfig, dump, load, mock_config
+
+
+def test_what_is_dumped_is_read_back(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(dump(mock_config()))
+    assert load(path) == mock_config()
+
+
+def test_empty_file_is_a_closed_service(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("")
+    config = load(path)
+    assert not config.auth.anonymous
+    assert config.auth.api_keys_dir is None
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"models": [{"name": "m", "backends": [{"provider": "x", "model": "y"}]}]}, "no provider is named x"),
+        ({"models": [{"name": "m", "backends": [{"inference": "x", "model": "y"}]}]}, "no inference is named x"),
+        ({"models": [{"name": "m", "backends": [{"model": "y"}]}]}, "exactly one of provider, inference"),
+        ({"providers": [{"name": "p", "kind": "OpenAICompatible"}]}, "baseURL is required"),
+        ({"unknown": 1}, "Extra inputs"),
+        ({"models": [{"name": "m", "backends": [], "timeouts": {"idle": 0}}]}, "greater than 0"),
+    ],
+)
+def test_wrong_configuration_names_what_is_wrong(document, words):
+    with pytest.raises(ValidationError, match=words):
+        ServiceConfig.model_validate(document)
