@@ -182,9 +182,8 @@ class AppStore:
         return True
 
     def replace(self, listing: Listing, namespace: str | None) -> set[AppKey]:
-        """Take a list of one namespace (None: all) as the truth; gives the AIApps that are gone."""
-        for item in listing.items:
-            self.put(item)
+        """Take a list of one namespace (None: all) as the truth; gives the AIApps for which something differs."""
+        changed = {app_key(item) for item in listing.items if self.put(item)}
         listed = {app_key(item) for item in listing.items}
         gone = {
             key
@@ -193,7 +192,7 @@ class AppStore:
         }
         for key in gone:
             del self._apps[key]
-        return gone
+        return changed | gone
 
     def get(self, key: AppKey) -> Manifest | None:
         """The AIApp as last seen."""

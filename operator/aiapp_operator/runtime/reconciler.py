@@ -20,7 +20,7 @@ from aiapp_operator.build.plan import desired
 from aiapp_operator.config import Settings
 from aiapp_operator.errors import ReconcileError, Retry, Stalled, Waiting
 from aiapp_operator.kube import events, secrets
-from aiapp_operator.kube.api_errors import ApiError, Conflict, Forbidden, NotFound
+from aiapp_operator.kube.api_errors import ApiError, Forbidden, NotFound
 from aiapp_operator.kube.apply import NAMESPACE_TERMINATING, Applier
 from aiapp_operator.kube.client import KubeClient
 from aiapp_operator.kube.prune import prune
@@ -196,9 +196,11 @@ class Reconciler:
         patch = {**dict.fromkeys(previous or {}), **status}
         try:
             stored = await self._client.patch_status("AIApp", app.namespace, app.name, app.uid, patch)
-        except (NotFound, Conflict):
-            return  # deleted meanwhile, or made anew under the same name: its own event follows
-        self._apps.put(stored)
+        except NotFound:
+            return  # deleted meanwhile: its own event follows
+        # An edit that was made meanwhile is left to its own event: known already, it would bring no reconcile.
+        if stored["metadata"].get("generation") == app.metadata.get("generation"):
+            self._apps.put(stored)
         moved = transitions(previous, status)
         stamp = micros_text(self._in.clock())
         for transition in moved:

@@ -46,14 +46,14 @@ class Resync:
                 log.warning("resync failed", extra={"status": error.status, "error": error.reason})
 
     async def once(self) -> None:
-        """List AIApps, forget those that are gone, queue all.
+        """List AIApps, forget those that are gone, queue all: what differs at once, its own event brings no news now.
 
         Raises:
             ApiError: the API server cannot be asked.
         """
         for namespace in self._namespaces or (None,):
             listing = await self._client.list("AIApp", namespace, "")
-            for gone in sorted(self._apps.replace(listing, namespace)):
-                self._queue.add(gone)
+            for key in sorted(self._apps.replace(listing, namespace)):
+                self._queue.add(key)
         for key in self._apps:
             self._queue.add_after(key, self._rng.uniform(0, self._interval / 4))

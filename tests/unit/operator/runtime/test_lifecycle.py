@@ -264,3 +264,40 @@ async def test_a_crd_that_comes_late_is_waited_for():
         world.create_app()
         await world.settle()
         assert process.operator.why_not_ready() == ""
+
+
+@virtual_time
+async def test_an_edit_that_comes_while_the_status_is_written_is_taken_up_at_once():
+    """The API server's answer holds the edit already, so that its own event brings nothing new."""
+    async with World() as world:
+        world.create_app()
+        world.start()
+        await world.settle()
+        handle = world.server.handle
+
+        def edited_first(*request):
+            if "status" in request[1]:
+                world.server.handle = handle
+                world.edit_app(api={"replicas": 3})
+            return handle(*request)
+
+        world.server.handle = edited_first
+        world.faults.lag, world.faults.until = 2.0, seconds() + 10_000
+        world.health = {"status": "degraded", "checks": {}}
+        await world.until(lambda: world.app()["metadata"]["generation"] == 2)
+        await world.until_ready(within=30)
+        assert world.server.get("Deployment", "shop-api")["spec"]["replicas"] == 3
+
+
+@virtual_time
+async def test_an_edit_that_a_resync_sees_first_is_taken_up_at_once():
+    async with World() as world:
+        world.create_app()
+        process = world.start()
+        await world.settle()
+        world.faults.lag, world.faults.until = 60.0, seconds() + 10_000
+        for replicas in range(3, 8):
+            world.edit_app(api={"replicas": replicas})
+            await process.operator._resync.once()
+            await asyncio.sleep(1)
+            assert world.server.get("Deployment", "shop-api")["spec"]["replicas"] == replicas
