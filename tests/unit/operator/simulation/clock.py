@@ -3,10 +3,12 @@
 import asyncio
 import functools
 import selectors
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
+T = TypeVar("T")
 # Uptime of the machine when the loop starts: nothing may take the loop's clock to begin at zero.
 _UPTIME_SECONDS = 1000.0
 
@@ -45,13 +47,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now += seconds
 
 
-def virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run an asynchronous test in a loop of its own with virtual time."""
+def virtual_time(scenario: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
+    """Run an asynchronous test, or a part of one, in a loop of its own with virtual time."""
 
-    @functools.wraps(test)
-    def run(*args, **kwargs) -> None:
+    @functools.wraps(scenario)
+    def run(*args: Any, **kwargs: Any) -> T:
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(test(*args, **kwargs))
+            return runner.run(scenario(*args, **kwargs))
 
     return run
 

@@ -40,26 +40,22 @@ class Request(NamedTuple):
         return f"{self.at:10.3f} {self.method:6} {self.route.kind}/{where} {self.code}"
 
 
-@dataclass
-class Death:
-    """The process dies at its write number `write`, counted from 1; `after`: when that was carried out."""
-
-    write: int
-    after: bool
-
-
 def _nothing(_request: Request) -> None:
     return
 
 
 @dataclass
 class Connection:
-    """A transport. `log` hears of each request that arrived."""
+    """A transport. `log` hears of each request that arrived.
+
+    With `dies_at` the process dies when that write, counted from 1, was carried out and before it hears of it.
+    (Death before a write leaves the same cluster behind as death after the one before.)
+    """
 
     server: ApiServer
     rng: random.Random
     faults: Faults
-    death: Death | None = None
+    dies_at: int = 0
     log: Callable[[Request], None] = _nothing
     requests: list[Request] = field(default_factory=list)
     dead: bool = False
@@ -74,16 +70,15 @@ class Connection:
         fault = self.faults.of_request(method, collection=method == "GET" and not at.name)
         if fault is Fault.BROKEN:
             raise Unavailable(0, "ClientOSError", "the API server does not answer")
-        dying = self._dies(method, at)
-        if dying is not None and not dying.after:
-            self._die()
         response = self._refused(fault) or self._forbidden(method, at)
         if response is None:
             stale = fault is Fault.STALE
             response = self._stale(at, params) if stale else self.server.handle(method, path, params, headers, body)
         self._note(method, at, response)
-        if dying is not None:
-            self._die()
+        if self.requests[-1].writes:
+            self._writes += 1
+            if self._writes == self.dies_at:
+                self.dead = True
         await self._travel()
         if fault is Fault.LOST_REPLY:
             raise Unavailable(0, "ServerDisconnectedError", "the API server does not answer")
@@ -98,8 +93,7 @@ class Connection:
         if refused is not None:
             raise from_response(refused.status, refused.headers, refused.body)
         breaks = seconds() + self.faults.watch_seconds()
-        lag = self.faults.lag if self.faults.active else 0.0
-        async for line in watch.watch(self.server, at, params, self.rng, lag=lag, breaks=breaks):
+        async for line in watch.watch(self.server, at, params, self.rng, lag=self.faults.seconds_late, breaks=breaks):
             if self.dead:
                 raise Crash
             yield line
@@ -115,15 +109,6 @@ class Connection:
         await asyncio.sleep(self.rng.uniform(0.0, LATENCY_SECONDS))
         if self.dead:
             raise Crash
-
-    def _die(self) -> None:
-        self.dead = True
-        raise Crash
-
-    def _dies(self, method: str, at: Route) -> Death | None:
-        if method != "GET" and at.kind not in UNCOUNTED:
-            self._writes += 1
-        return self.death if self.death is not None and self._writes == self.death.write else None
 
     def _note(self, method: str, at: Route, response: Response) -> None:
         request = Request(seconds(), method, at, response.status)

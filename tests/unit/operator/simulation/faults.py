@@ -47,6 +47,10 @@ class Faults:
             return self.rng.choice(_LISTS if collection else _READS)
         return self.rng.choice(_WRITES)
 
+    def seconds_late(self) -> float:
+        """By how much a watch is late at most, now."""
+        return self.lag if self.active else 0.0
+
     def watch_seconds(self) -> float:
         """After how long a watch breaks; more than a watch lasts: it does not."""
         if not self.active or self.rng.random() >= self.watches:

@@ -8,7 +8,7 @@ DEFAULT_SEEDS = 40
 
 def seeded(seed: int) -> random.Random:
     """A source of random numbers that gives the same ones for the same seed."""
-    return random.Random(seed)  # noqa: S311  # nothing here is a secret
+    return random.Random(seed)
 
 
 def seeds(share: float = 1.0) -> range:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.kube.api_errors import Unavailable
@@ -20,9 +20,15 @@ def line(type_: str, document: Manifest) -> bytes:
 
 
 async def watch(
-    server: ApiServer, at: Route, params: Mapping[str, str], rng: random.Random, *, lag: float, breaks: float
+    server: ApiServer,
+    at: Route,
+    params: Mapping[str, str],
+    rng: random.Random,
+    *,
+    lag: Callable[[], float],
+    breaks: float,
 ) -> AsyncIterator[bytes]:
-    """Events of a collection after a version, each up to `lag` seconds late, until `timeoutSeconds` are over.
+    """Events of a collection after a version, each up to `lag()` seconds late, until `timeoutSeconds` are over.
 
     Raises:
         Unavailable: the connection broke, at the time `breaks` of the loop's clock.
@@ -35,7 +41,7 @@ async def watch(
             yield line("ERROR", answers.too_old(version, storage.version).status)
             return
         if version < storage.version:
-            await asyncio.sleep(rng.uniform(0.0, lag))
+            await asyncio.sleep(rng.uniform(0.0, lag()))
         for change in list(storage.since(version)):
             version = change.version
             event = seen(change, at, params.get("labelSelector", ""))

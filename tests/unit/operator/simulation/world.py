@@ -10,7 +10,7 @@ from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.config import Settings
 from tests.unit.operator.simulation.apiserver import ApiServer
 from tests.unit.operator.simulation.clock import seconds
-from tests.unit.operator.simulation.connection import Connection, Death, Request
+from tests.unit.operator.simulation.connection import Connection, Request
 from tests.unit.operator.simulation.controllers import Controllers, place_of
 from tests.unit.operator.simulation.faults import Faults
 from tests.unit.operator.simulation.process import Process
@@ -54,9 +54,9 @@ class World:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def start(self, *, death: Death | None = None, **settings: Any) -> Process:
-        """Start a process; with the Lease when `leader_election` is given."""
-        connection = Connection(self.server, self._rng(), self.faults, death, self.log.append)
+    def start(self, *, dies_at: int = 0, **settings: Any) -> Process:
+        """Start a process. `dies_at`: see Connection; the rest are settings that differ from SETTINGS."""
+        connection = Connection(self.server, self._rng(), self.faults, dies_at, self.log.append)
         identity = f"operator-{len(self.processes) + 1}"
         chosen = SETTINGS.model_copy(update={"identity": identity, **settings})
         process = Process(connection, chosen, self._rng(), self._ask)
@@ -113,8 +113,8 @@ class World:
             except TimeoutError:
                 raise NotSettled(f"not within {within} s: {what or holds.__name__}") from None
 
-    async def until_ready(self, name: str = "shop") -> None:
-        await self.until(lambda: self.is_ready(name), what=f"{name} is Ready")
+    async def until_ready(self, name: str = "shop", within: float = 600.0) -> None:
+        await self.until(lambda: self.is_ready(name), what=f"{name} is Ready", within=within)
 
     async def until_quiet(self) -> None:
         """Wait until nobody has written anything that counts for a long while. Raises NotSettled."""
