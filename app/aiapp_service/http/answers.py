@@ -52,18 +52,22 @@ async def _relay(request: web.Request, call: Call, route: Route, opened: Opened)
     response.content_type = "text/event-stream"
     response.charset = "utf-8"
     call.settle(opened.backend, None)
+
+    async def write(events: bytes) -> None:
+        # A client that does not read is one that has left.
+        async with asyncio.timeout(route.timeouts.idle):
+            await response.write(events)
+
     try:
-        # A client that does not read may not keep a stream for longer than its whole time.
-        async with asyncio.timeout(route.timeouts.total):
-            await response.prepare(request)
-            try:
-                while (events := await opened.stream.next()) is not None:
-                    await response.write(events)
-            except BackendError as error:
-                opened.backend.failed(error)
-                call.truncated = True
-                await response.write(event_of(json.dumps(_broken(opened, error).document()).encode()))
-            await response.write_eof()
+        await response.prepare(request)
+        try:
+            while (events := await opened.stream.next()) is not None:
+                await write(events)
+        except BackendError as error:
+            opened.backend.failed(error)
+            call.truncated = True
+            await write(event_of(json.dumps(_broken(opened, error).document()).encode()))
+        await response.write_eof()
     except TimeoutError:
         call.truncated = True
         response.force_close()

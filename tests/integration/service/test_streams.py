@@ -8,7 +8,7 @@ import aiohttp
 import openai
 import pytest
 
-from tests.integration.service.conftest import Serve, Service, config
+from tests.integration.service.conftest import FAST, Serve, Service, config
 from tests.integration.service.upstream import Upstream
 from tests.integration.service.waiting import until
 
@@ -33,14 +33,15 @@ TOKEN = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
         {"break_after": 2},
         {"stall_after": 2},
         {"done": False},
-        {"between": 0.8, "words": ("a",) * 100},
+        {"between": 0.05, "words": ("a",) * 1000},
         {"raw": (TOKEN, b'data: {"error":{"message":"oom"}}\n\n', b"data: [DONE]\n\n")},
         {"raw": (TOKEN, b'data: {"choi')},
     ],
     ids=["breaks", "stalls", "no DONE", "too long", "error event", "half an event"],
 )
 async def test_what_breaks_off_ends_in_an_error_and_not_in_done(serve: Serve, fault: dict[str, Any]) -> None:
-    async with Upstream(**fault).running() as upstream, serve(config(upstream.url)) as api:
+    soon = FAST.model_copy(update={"total": 2.0})
+    async with Upstream(**fault).running() as upstream, serve(config(upstream.url, timeouts=soon)) as api:
         events = await raw_stream(api)
         assert b"[DONE]" not in events
         assert json.loads(events[-1])["error"]["code"] == "stream_truncated"
@@ -120,3 +121,15 @@ async def test_stop_lets_streams_finish(serve: Serve) -> None:
             await answer.content.readany()
         text = await answer.read()
         assert text.endswith(b"data: [DONE]\n\n")
+
+
+async def test_client_that_does_not_read_is_given_up(serve: Serve) -> None:
+    """Its buffers are full and stay so: the backend is not kept for it."""
+    word = "x" * 100_000
+    upstream = Upstream(words=(word,) * 10_000)
+    async with upstream.running(), serve(config(upstream.url)) as api:
+        body = {"model": "chat", "messages": HELLO, "stream": True}
+        answer = await api.http.post(f"{api.url}/v1/chat/completions", json=body)
+        await until("the backend notices", upstream.left.is_set, seconds=20)
+        await until("no request under way", lambda: api.metric("ai_active_requests") == 0)
+        answer.close()
