@@ -129,5 +129,6 @@ def overlay(observed: Any, intent: Any, name: str = "") -> Any:
     keys = _MERGE_KEYS.get(name)
     if isinstance(intent, list) and isinstance(observed, list) and keys:
         found = {_identity(entry, keys): entry for entry in observed if isinstance(entry, dict)}
-        return [overlay(found.get(_identity(entry, keys), {}), entry) for entry in intent]
+        ours = [overlay(found.pop(_identity(entry, keys), {}), entry) for entry in intent]
+        return [*ours, *found.values()] if name in _SHARED and intent else ours
     return intent
