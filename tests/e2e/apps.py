@@ -58,11 +58,15 @@ class AppFactory:
         self.kube.apply(app_manifest(name, self.namespace, **spec))
         return AppHandle(self.kube, self.namespace, name)
 
+    def forget(self) -> None:
+        """Delete the namespace; that it takes half a minute until it is gone need not hold up the next test."""
+        self.kube.delete("Namespace", self.namespace)
+
     def remove(self) -> None:
         """Delete the namespace and wait until it is gone."""
         if self.kube.get("Namespace", self.namespace) is None:
             return
-        self.kube.delete("Namespace", self.namespace)
+        self.forget()
         wait_until(
             f"namespace {self.namespace} gone",
             lambda: self.kube.get("Namespace", self.namespace) is None,

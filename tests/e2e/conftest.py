@@ -22,7 +22,7 @@ def apps(platform: Platform, request: pytest.FixtureRequest) -> Iterator[AppFact
     """Makes AIApps in a namespace of this test, which is removed at its end."""
     factory = AppFactory.for_test(platform, request.node.name)
     yield factory
-    factory.remove()
+    factory.forget()
 
 
 @pytest.fixture(scope="module")
@@ -30,4 +30,4 @@ def module_apps(platform: Platform, request: pytest.FixtureRequest) -> Iterator[
     """As `apps`, shared by the tests of one module."""
     factory = AppFactory.for_test(platform, request.node.name)
     yield factory
-    factory.remove()
+    factory.forget()

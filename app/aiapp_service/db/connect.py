@@ -51,7 +51,7 @@ def retrying(log: logging.Logger) -> Retrying:
     """Tries again for PATIENCE_SECONDS, then raises the last error."""
     return Retrying(
         stop=stop_after_delay(PATIENCE_SECONDS),
-        wait=wait_exponential_jitter(initial=0.5, max=5, jitter=0.5),
+        wait=wait_exponential_jitter(multiplier=0.5, max=5, jitter=0.5),
         retry=retry_if_exception(passes),
         before_sleep=before_sleep_log(log, logging.WARNING),
         reraise=True,

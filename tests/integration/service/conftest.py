@@ -1,9 +1,10 @@
 """The API as clients reach it: on a port, with backends of the test's own."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -29,6 +30,8 @@ from aiapp_service.llm import setup
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.llm.router import Router
 from aiapp_service.telemetry.metrics import Metrics
+from tests.integration.servers.postgres import Postgres, postgres
+from tests.integration.servers.redis import RedisServer, redis_server
 
 FAST = TimeoutsConfig(connect=0.5, first_token=1.0, idle=1.0, total=5.0)
 
@@ -96,3 +99,17 @@ async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncI
 def serve() -> Serve:
     """Runs the API with a configuration while a context lasts."""
     return _serve
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """One PostgreSQL for all tests."""
+    with postgres(tmp_path_factory.mktemp("postgres") / "home") as server:
+        yield server
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of this test: some of them stop it."""
+    with redis_server(tmp_path / "redis") as server:
+        yield server

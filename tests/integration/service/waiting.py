@@ -1,17 +1,21 @@
 """Waiting inside the event loop."""
 
 import asyncio
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
 
 SECONDS = 10.0
 _LOOK_SECONDS = 0.01
 
 
-async def until(what: str, holds: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait until `holds` is true; fails naming `what`."""
+async def until(what: str, holds: Callable[[], object | Awaitable[object]], seconds: float = SECONDS) -> None:
+    """Wait until `holds`, which may be a coroutine function, gives something true; fails naming `what`."""
     try:
         async with asyncio.timeout(seconds):
-            while not holds():  # noqa: ASYNC110  # the state of a server has no event to wait for
+            while True:
+                found = holds()
+                if await found if inspect.isawaitable(found) else found:
+                    return
                 await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:
         raise AssertionError(f"not within {seconds:g} s: {what}") from None
