@@ -37,11 +37,11 @@ async def watch(
     version = int(params["resourceVersion"])
     ends = seconds() + float(params["timeoutSeconds"])
     while True:
+        if version < storage.version:
+            await asyncio.sleep(rng.uniform(0.0, lag()))
         if version < storage.compacted:
             yield line("ERROR", answers.too_old(version, storage.version).status)
             return
-        if version < storage.version:
-            await asyncio.sleep(rng.uniform(0.0, lag()))
         for change in list(storage.since(version)):
             version = change.version
             event = seen(change, at, params.get("labelSelector", ""))
