@@ -5,10 +5,10 @@ Whatever a killed run left behind is removed before the first test and after the
 """
 
 import os
+import subprocess
 import sys
 import time
 
-import pytest
 from rich.console import Console
 
 from tests.cluster import debian
@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> int:
         if any(path.startswith(NEEDS_SERVERS) for path in paths):
             debian.ensure(debian.SERVER_PACKAGES, console)
         _clean(console)
-        code = int(pytest.main(["--durations=15", *arguments]))
+        # A process of its own: pytest wants to be the first to import what it rewrites.
+        code = subprocess.run([sys.executable, "-m", "pytest", "--durations=15", *arguments], check=False).returncode
         if code == 0 and "AIAPP_KEEP_CLUSTERS" not in os.environ:
             _clean(console)
     except (CommandFailed, debian.MissingPackages) as error:
