@@ -1,0 +1,3 @@
+module aiapp.dev/load
+
+go 1.26

@@ -1,0 +1,35 @@
+"""Results of benchmarks: one JSON object a line, with what they are to be compared with."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def tell(name: str, values: Sequence[float], unit: str, compared_with: str = "") -> None:
+    """Print the median of some runs, and how far they lie apart."""
+    spread = max(values) - min(values) if len(values) > 1 else 0.0
+    line = {
+        "name": name,
+        "value": round(statistics.median(values), 4),
+        "unit": unit,
+        "n": len(values),
+        "spread": round(spread, 4),
+        "compared with": compared_with,
+    }
+    print(json.dumps(line), flush=True)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    return ticks / 100.0
+
+
+def peak_mebibytes(pid: int) -> float:
+    """The most memory that a process ever had resident."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
