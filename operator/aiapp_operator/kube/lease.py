@@ -1,13 +1,14 @@
 """Leader election through a Lease: one operator works, others stand by.
 
 Times are judged by the local clock alone: a Lease counts as abandoned when its version has not
-changed for its duration as seen from here, so clocks that differ between nodes do no harm.
+changed for its duration as seen from here, so clocks that differ between nodes do no harm. What is
+held is held from the moment the request was sent: the answer may be long under way.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiapp_operator.api.manifest import Manifest
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 DURATION_SECONDS = 15
 RENEW_SECONDS = 10.0
 RETRY_SECONDS = 2.0
+
+Write = Callable[[Manifest], Awaitable[Manifest]]
 
 
 class LeaseLost(Exception):
@@ -43,13 +46,14 @@ class Elector:
         self._now = now
         self._rng = rng
         self._held: Manifest | None = None
+        self._since = 0.0  # when the last request that was granted was sent
         self._seen: tuple[str, float] = ("", 0.0)
 
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
         while True:
             try:
-                if await self._try():
+                if await self._try() and asyncio.get_running_loop().time() < self._until:
                     log.info("leading", extra={"lease": self._lease.name, "identity": self._lease.identity})
                     return
             except ApiError as error:
@@ -62,14 +66,11 @@ class Elector:
         Raises:
             LeaseLost: it could not be renewed in time, or somebody else has it.
         """
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             try:
-                async with asyncio.timeout_at(renewed + RENEW_SECONDS):
+                async with asyncio.timeout_at(self._until):
                     await self._renew()
-                renewed = loop.time()
             except TimeoutError as error:
                 raise LeaseLost("the Lease could not be renewed in time") from error
             except ApiError as error:
@@ -85,6 +86,16 @@ class Elector:
             log.warning("lease not released", extra={"error": error.reason})
         self._held = None
 
+    @property
+    def _until(self) -> float:
+        """Until when we may work, on the loop's clock; well before others may take the Lease."""
+        return self._since + RENEW_SECONDS
+
+    async def _take(self, found: Manifest, write: Write) -> None:
+        sent = asyncio.get_running_loop().time()
+        self._held = await write(self._wanted(found, holder=self._lease.identity))
+        self._since = sent
+
     async def _try(self) -> bool:
         try:
             found = await self._client.get("Lease", self._lease.namespace, self._lease.name)
@@ -94,7 +105,7 @@ class Elector:
         if holder and holder != self._lease.identity and not self._abandoned(found):
             return False
         try:
-            self._held = await self._client.replace(self._wanted(found, holder=self._lease.identity))
+            await self._take(found, self._client.replace)
         except Conflict:
             return False
         return True
@@ -107,7 +118,7 @@ class Elector:
             "spec": {},
         }
         try:
-            self._held = await self._client.create(self._wanted(empty, holder=self._lease.identity))
+            await self._take(empty, self._client.create)
         except AlreadyExists:
             return False
         return True
@@ -116,7 +127,7 @@ class Elector:
         if self._held is None:
             raise LeaseLost("the Lease was never taken")
         try:
-            self._held = await self._client.replace(self._wanted(self._held, holder=self._lease.identity))
+            await self._take(self._held, self._client.replace)
         except (Conflict, NotFound):
             await self._look_again()
 
@@ -125,7 +136,7 @@ class Elector:
         found = await self._client.get("Lease", self._lease.namespace, self._lease.name)
         if found["spec"].get("holderIdentity") != self._lease.identity:
             raise LeaseLost(f"the Lease was taken by {found['spec'].get('holderIdentity') or 'nobody'}")
-        self._held = await self._client.replace(self._wanted(found, holder=self._lease.identity))
+        await self._take(found, self._client.replace)
 
     def _abandoned(self, found: Manifest) -> bool:
         now = asyncio.get_running_loop().time()
