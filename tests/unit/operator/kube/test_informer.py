@@ -56,8 +56,8 @@ class Watched:
     def _restarted(self, _kind):
         self.restarts += 1
 
-    def lists(self):
-        """When it listed: a list is a collection that is read to its end at once."""
+    def asked(self):
+        """When it asked for a list, or a page of one, or for a watch."""
         return [r.at for r in self.connection.requests if r.route.kind == "Service"]
 
     def known(self):
@@ -116,7 +116,7 @@ async def test_long_lists_come_in_pages():
     async with watched:
         await watched.informer.synced.wait()
         assert len(watched.known()) == count
-        assert len(watched.lists()) == 3
+        assert len(watched.asked()) == 3
 
 
 @virtual_time
@@ -134,7 +134,7 @@ async def test_bookmarks_keep_the_version_young():
         await asyncio.sleep(1)
         assert watched.known() == ["a", "b"]
         assert watched.restarts == 0
-        watches = len(watched.lists()) - 1
+        watches = len(watched.asked()) - 1
         assert watches == pytest.approx(1400 / 290, abs=1), "one list, then watches of five minutes"
 
 
@@ -163,7 +163,7 @@ async def test_an_api_server_that_refuses_is_asked_less_and_less_often():
     watched.faults.rng = NeverThrottled(7)
     async with watched:
         await asyncio.sleep(3600)
-        pauses = [b - a for a, b in zip(watched.lists(), watched.lists()[1:], strict=False)]
+        pauses = [b - a for a, b in zip(watched.asked(), watched.asked()[1:], strict=False)]
         assert len(pauses) < 3600 / BACKOFF_MOST_SECONDS * 3, "about twice half a minute on average"
         assert max(pauses) <= BACKOFF_MOST_SECONDS + 1
         assert len({round(pause, 3) for pause in pauses[10:]}) > 0.9 * len(pauses[10:]), "with jitter"
@@ -193,7 +193,7 @@ async def test_a_watch_that_breaks_is_taken_up_where_it_stopped():
     watched.server.create(service("a"))
     async with watched:
         await watched.informer.synced.wait()
-        listed = len(watched.lists())
+        listed = len(watched.asked())
         watched.faults.watches, watched.faults.until = 1.0, seconds() + 3600
         for i in range(50):
             watched.server.create(service(f"n{i}"))
@@ -202,7 +202,7 @@ async def test_a_watch_that_breaks_is_taken_up_where_it_stopped():
         assert len(watched.known()) == 51
         assert Counter(watched.touched) == {SHOP: 51}, "nothing is told twice"
         assert watched.restarts > 10
-        assert len(watched.lists()) > listed + 10
+        assert len(watched.asked()) > listed + 10
 
 
 @virtual_time
