@@ -87,8 +87,8 @@ class Rollout(ApiModel):
     strategy: RolloutStrategy | None = Field(
         default=None,
         description=(
-            "Recreate or RollingUpdate. Unset: Recreate with a GPU, where a second pod would wait for a second GPU; "
-            "else RollingUpdate."
+            "Recreate or RollingUpdate. Unset: Recreate with gpu or cache, where a second pod would wait for the GPU or "
+            "the volume that the first one holds; else RollingUpdate."
         ),
     )
 
@@ -188,6 +188,20 @@ class Inference(ApiModel):
         Rule(
             "self.engine == 'custom' || has(self.model)",
             "model is required unless the engine is custom: set model.source",
+        ),
+        Rule(
+            "self.engine != 'llamaCpp' || !has(self.gpu) || (has(self.image) && self.image != '')",
+            "image is required with engine llamaCpp and gpu: the default image runs on CPU only",
+        ),
+        Rule(
+            "self.engine != 'vLLM' || !has(self.model) || !self.model.source.startsWith('hf://') || "
+            "self.model.source.matches('^hf://[^/]+/[^/]+$')",
+            "model.source: vLLM takes hf://ORG/NAME without a file: remove what follows the name",
+        ),
+        Rule(
+            "self.engine != 'llamaCpp' || !has(self.model) || !has(self.model.revision) || self.model.revision == '' || "
+            "self.model.source.matches('^hf://[^/]+/[^/]+/.+$')",
+            "model.source: llamaCpp needs hf://ORG/NAME/FILE where a revision is given: add the file",
         ),
         Rule(
             "!has(self.cache) || (has(self.model) && self.model.source.startsWith('hf://'))",

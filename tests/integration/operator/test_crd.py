@@ -1,0 +1,280 @@
+"""What the API server makes of AIApps: refusals that name the field and the remedy, defaults, what may not change."""
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from aiapp_operator.api.crd import crd
+from tests.cluster.paths import REPOSITORY
+from tests.stack.kube import Kube, Manifest
+
+NAMESPACE = "crd"
+KEY = {"secretRef": {"name": "keys"}}
+MOCK = {"name": "fake", "kind": "Mock"}
+HUB = {"source": "hf://org/name"}
+CHAT = {"name": "chat", "backends": [{"provider": "fake", "model": "m"}]}
+URL = {"urlSecretRef": {"name": "db", "key": "url"}}
+
+
+@pytest.fixture(scope="module")
+def kube(api_server: Kube) -> Iterator[Kube]:
+    """With the CRD installed, and a namespace for the tests."""
+    api_server.install_crd(REPOSITORY / "crds" / "aiapps.aiapp.dev.yaml")
+    api_server.namespace(NAMESPACE)
+    yield api_server
+    api_server.delete("Namespace", NAMESPACE)
+
+
+def app(spec: dict[str, Any], name: str = "app") -> Manifest:
+    meta = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "aiapp.dev/v1alpha1", "kind": "AIApp", "metadata": meta, "spec": spec}
+
+
+def applied(kube: Kube, manifest: Manifest) -> str:
+    """What kubectl says; empty when it is accepted. Nothing is stored."""
+    done = kube.kubectl_run(
+        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump(manifest)
+    )
+    return done.stderr if done.returncode else ""
+
+
+def inference(**fields: Any) -> dict[str, Any]:
+    return {"inference": [{"name": "m", "engine": "vLLM", "model": HUB, **fields}]}
+
+
+def provider(**fields: Any) -> dict[str, Any]:
+    return {"providers": [{"name": "p", "kind": "Mock", **fields}]}
+
+
+def backend(**fields: Any) -> dict[str, Any]:
+    return {"providers": [MOCK], "models": [{"name": "chat", "backends": [fields]}]}
+
+
+def model(**fields: Any) -> dict[str, Any]:
+    return {"providers": [MOCK], "models": [{**CHAT, **fields}]}
+
+
+def toleration(**fields: Any) -> dict[str, Any]:
+    return inference(placement={"tolerations": [fields]})
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    # spec, path of the field, words of the remedy
+    ({"api": {"replicas": -1}}, "spec.api.replicas", "greater than or equal to 0"),
+    ({"api": {"replicas": 1001}}, "spec.api.replicas", "less than or equal to 1000"),
+    ({"api": {"replicas": "2"}}, "spec.api.replicas", "integer"),
+    ({"api": {"replcas": 2}}, "spec.api.replcas", "not declared in schema"),
+    ({"api": {"auth": {"anonymous": True, "apiKeys": KEY}}}, "spec.api.auth", "either apiKeys or anonymous"),
+    ({"api": {"auth": {"apiKeys": {}}}}, "spec.api.auth.apiKeys.secretRef", "Required"),
+    ({"api": {"auth": {"apiKeys": {"secretRef": {"name": "Wrong Name"}}}}}, "secretRef.name", "should match"),
+    ({"api": {"auth": {"apiKeys": {"secretRef": {"name": "x", "namespace": "y"}}}}}, "namespace", "not declared"),
+    ({"api": {"resources": {"requests": {"cpu": "a lot"}}}}, "spec.api.resources.requests.cpu", "should match"),
+    ({"deletionPolicy": "Keep"}, "spec.deletionPolicy", '"Retain", "Delete"'),
+    ({"suspend": "yes"}, "spec.suspend", "boolean"),
+    ({"image": "not an image"}, "spec.image", "should match"),
+    ({"workers": [{"name": "w", "queues": []}]}, "spec.workers[0].queues", "at least 1"),
+    ({"workers": [{"name": "w", "queues": ["nobody"]}]}, "spec.workers[0].queues", "the known queue is: embeddings"),
+    (
+        {"workers": [{"name": "w", "queues": ["embeddings"], "concurrency": 0}]},
+        "concurrency",
+        "greater than or equal to 1",
+    ),
+    ({"workers": [{"name": "W", "queues": ["embeddings"]}]}, "spec.workers[0].name", "should match"),
+    ({"workers": [{"queues": ["embeddings"]}]}, "spec.workers[0].name", "Required"),
+    ({"workers": [{"name": "w", "queues": ["embeddings"]}] * 2}, "spec.workers", "uplicate"),
+    (inference(engine="SGLang"), "spec.inference[0].engine", '"vLLM", "llamaCpp", "custom"'),
+    (inference(model={"source": "ftp://x"}), "spec.inference[0].model.source", "should match"),
+    (inference(model={"source": "s3://bucket/model"}), "spec.inference[0].model.source", "should match"),
+    (inference(model={"source": "file:///a/../b"}), "spec.inference[0].model", "must not contain '..'"),
+    (inference(model={"source": "file:///a", "revision": "main"}), "spec.inference[0].model", "remove it"),
+    (
+        inference(model={"source": "file:///a", "secretRef": {"name": "t", "key": "k"}}),
+        "spec.inference[0].model",
+        "secretRef is for hf:// sources only",
+    ),
+    (inference(model={"source": "hf://org/name/file.gguf"}), "spec.inference[0]", "without a file"),
+    (inference(engine="llamaCpp", model={**HUB, "revision": "v1"}), "spec.inference[0]", "add the file"),
+    (inference(engine="llamaCpp", gpu={}), "spec.inference[0]", "image is required with engine llamaCpp and gpu"),
+    (inference(engine="custom"), "spec.inference[0]", "image is required with engine custom"),
+    ({"inference": [{"name": "m", "engine": "vLLM"}]}, "spec.inference[0]", "set model.source"),
+    (inference(gpu={"count": 0}), "spec.inference[0].gpu.count", "greater than or equal to 1"),
+    (inference(gpu={"count": 65}), "spec.inference[0].gpu.count", "less than or equal to 64"),
+    (inference(port=80), "spec.inference[0].port", "greater than or equal to 1024"),
+    (inference(model={"source": "file:///m"}, cache={}), "spec.inference[0]", "cache is for hf:// sources only"),
+    (inference(cache={"size": "big"}), "spec.inference[0].cache.size", "should match"),
+    (inference(rollout={"strategy": "BlueGreen"}), "rollout.strategy", '"Recreate", "RollingUpdate"'),
+    (toleration(operator="Equal"), "placement.tolerations[0]", "needs operator: Exists"),
+    (toleration(key="k", operator="Exists", value="v"), "placement.tolerations[0]", "has no value"),
+    (provider(kind="Anthropic"), "spec.providers[0].kind", '"OpenAI"'),
+    (provider(kind="OpenAI"), "spec.providers[0]", "apiKeySecretRef is required for kind OpenAI"),
+    (provider(kind="OpenAICompatible"), "spec.providers[0]", "baseURL is required"),
+    (provider(baseURL="https://x.example/v1"), "spec.providers[0]", "remove them"),
+    (provider(kind="OpenAICompatible", baseURL="llm.example.com"), "spec.providers[0].baseURL", "should match"),
+    (backend(model="m"), "spec.models[0].backends[0]", "exactly one of inference, provider"),
+    (backend(provider="fake", inference="m", model="m"), "backends[0]", "exactly one of inference, provider"),
+    (backend(provider="fake"), "spec.models[0].backends[0]", "model is required with provider"),
+    (backend(provider="nobody", model="m"), "spec", "must be the name of an entry of spec.providers"),
+    (backend(inference="nobody"), "spec", "must be the name of an entry of spec.inference"),
+    (backend(provider="fake", model="m", price={"inputPer1M": 0.15}), "price.inputPer1M", "string"),
+    (backend(provider="fake", model="m", price={"inputPer1M": "cheap"}), "price.inputPer1M", "should match"),
+    (model(backends=[]), "spec.models[0].backends", "at least 1"),
+    (model(kind="Image"), "spec.models[0].kind", '"Chat", "Embedding"'),
+    (model(timeouts={"total": "10"}), "spec.models[0].timeouts.total", "should match"),
+    (model(timeouts={"total": "-1s"}), "spec.models[0].timeouts.total", "should match"),
+    ({"postgres": {"managed": {}, "external": URL}}, "spec.postgres", "exactly one of managed, external"),
+    ({"postgres": {"external": {"url": "postgresql://x"}}}, "spec.postgres.external.url", "not declared"),
+    ({"postgres": {"managed": {"version": "9"}}}, "spec.postgres.managed.version", "17"),
+    ({"postgres": {"external": {**URL, "poolMax": 0}}}, "poolMax", "greater than or equal to 1"),
+    ({"redis": {"managed": {}, "external": URL}}, "spec.redis", "exactly one of managed, external"),
+    ({"redis": {"managed": {"storage": {"size": "0"}}}}, "spec.redis.managed.storage", "size"),
+    ({"migrations": {"enabled": "no"}}, "spec.migrations.enabled", "boolean"),
+]
+
+
+@pytest.mark.parametrize(("spec", "field", "remedy"), REFUSED)
+def test_what_is_wrong_is_refused_with_field_and_remedy(kube: Kube, spec, field, remedy) -> None:
+    refused = applied(kube, app(spec))
+    assert field in refused
+    assert remedy in refused
+
+
+@pytest.mark.parametrize("name", ["a" * 41, "1app", "my.app"])
+def test_names_that_children_could_not_have(kube: Kube, name: str) -> None:
+    assert "metadata.name: at most 40 characters" in applied(kube, app({}, name))
+
+
+def test_names_of_app_and_inference_fit_together(kube: Kube) -> None:
+    spec = inference(name="m" * 30)
+    assert applied(kube, app(spec, "a" * 21)) == ""
+    assert "together with metadata.name" in applied(kube, app(spec, "a" * 22))
+
+
+SAMPLES = sorted((REPOSITORY / "config" / "samples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_samples_are_accepted(kube: Kube, path) -> None:
+    sample = yaml.safe_load(path.read_text(encoding="utf-8"))
+    sample["metadata"]["namespace"] = NAMESPACE
+    assert applied(kube, sample) == ""
+
+
+CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    # first, then, words of the refusal; empty: accepted
+    ({}, {"postgres": {"external": URL, "managed": None}}, "cannot be swapped in place"),
+    ({"redis": {"external": URL}}, {"redis": {"managed": {}, "external": None}}, "cannot be swapped in place"),
+    ({}, {"postgres": {"managed": {"storage": {"size": "5Gi"}}}}, "size cannot shrink"),
+    ({}, {"postgres": {"managed": {"storage": {"size": "50Gi"}}}}, ""),
+    ({}, {"postgres": {"managed": {"storage": {"storageClassName": "other"}}}}, "storageClassName cannot change"),
+    (inference(cache={}), {"inference": [{"name": "m", "engine": "vLLM", "model": HUB}]}, "cache cannot be removed"),
+    (inference(cache={}), {"inference": []}, ""),
+    (inference(), inference(cache={}), ""),
+    ({}, {"deletionPolicy": "Delete"}, ""),
+    ({"suspend": True}, {"suspend": None}, ""),
+]
+
+
+@pytest.mark.parametrize(("first", "then", "words"), CHANGES)
+def test_what_may_change_in_place(kube: Kube, first, then, words) -> None:
+    kube.apply(app(first, "changing"))
+    try:
+        patch = yaml.safe_dump({"spec": then})
+        done = kube.kubectl_run("-n", NAMESPACE, "patch", "aiapp", "changing", "--type=merge", "-p", patch)
+        assert (done.returncode == 0) is (words == ""), done.stderr
+        assert words in done.stderr
+    finally:
+        kube.delete("AIApp", "changing", NAMESPACE)
+
+
+@pytest.fixture
+def smallest(kube: Kube) -> Iterator[Manifest]:
+    yield kube.apply(app({}, "smallest"))
+    kube.delete("AIApp", "smallest", NAMESPACE)
+
+
+def test_defaults(smallest: Manifest) -> None:
+    spec = smallest["spec"]
+    assert spec["api"]["replicas"] == 2
+    assert spec["api"]["auth"]["anonymous"] is False
+    assert spec["deletionPolicy"] == "Retain"
+    assert spec["suspend"] is False
+    assert spec["migrations"] == spec["networkPolicy"] == spec["podDisruptionBudget"] == {"enabled": True}
+    assert spec["postgres"]["managed"] == {"version": "17", "storage": {"size": "10Gi", "storageClassName": ""}}
+    assert spec["redis"]["managed"]["storage"]["size"]
+    assert smallest["status"] == {"observedGeneration": -1}, "an untouched object never reads as current"
+
+
+def test_scale_and_columns(kube: Kube, smallest: Manifest) -> None:
+    assert smallest["metadata"]["name"] == "smallest"
+    kube.kubectl("-n", NAMESPACE, "scale", "aiapp", "smallest", "--replicas=5")
+    scaled = kube.get("AIApp", "smallest", NAMESPACE)
+    assert scaled is not None
+    assert scaled["spec"]["api"]["replicas"] == 5
+    head = kube.kubectl("-n", NAMESPACE, "get", "aia", "-o", "wide").splitlines()[0].split()
+    assert head == ["NAME", "READY", "REASON", "API", "URL", "WORKERS", "INFERENCE", "MESSAGE", "AGE"]
+    assert "smallest" in kube.kubectl("-n", NAMESPACE, "get", "ai")
+
+
+def paths(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, child in schema.get("properties", {}).items():
+        yield f"{path}.{name}", child
+        yield from paths(child, f"{path}.{name}")
+        if "items" in child:
+            yield f"{path}.{name}[]", child["items"]
+            yield from paths(child["items"], f"{path}.{name}[]")
+
+
+ROOT = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+FIELDS = {p: s for part in ("spec", "status") for p, s in paths(ROOT["properties"][part], part)}
+
+
+def test_every_field_is_described_and_every_collection_bound() -> None:
+    for path, schema in FIELDS.items():
+        if not path.endswith("[]"):
+            assert re.fullmatch(r".{10,}[.]", schema.get("description", ""), re.DOTALL), path
+        if schema.get("type") == "array":
+            assert "maxItems" in schema, path
+        if "additionalProperties" in schema:
+            assert "maxProperties" in schema, path
+        if schema.get("type") == "string" and "enum" not in schema and "format" not in schema:
+            assert "maxLength" in schema, path
+
+
+@pytest.mark.parametrize("field", ["spec", "spec.api.auth", "spec.inference.model.source", "status.conditions"])
+def test_explain_is_documentation(kube: Kube, field: str) -> None:
+    explained = kube.kubectl("explain", f"aiapp.{field}")
+    assert "<no description>" not in explained.replace("<empty>", "<no description>")
+    assert "DESCRIPTION:" in explained
+
+
+def test_rules_cost_little_enough_for_the_largest_app(kube: Kube) -> None:
+    """Every list as long as it may be: the API server still evaluates all rules."""
+    largest = {
+        "providers": [{"name": f"p{n}", "kind": "Mock"} for n in range(32)],
+        "inference": [{"name": f"i{n}", "engine": "vLLM", "model": HUB} for n in range(16)],
+        "workers": [{"name": f"w{n}", "queues": ["embeddings"]} for n in range(16)],
+        "models": [
+            {"name": f"m{n}", "backends": [{"provider": f"p{b}", "model": "x"} for b in range(8)]} for n in range(64)
+        ],
+    }
+    assert applied(kube, app(largest)) == ""
+
+
+def test_the_same_crd_is_applied_without_a_change(kube: Kube) -> None:
+    done = kube.kubectl(
+        "diff", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds" / "aiapps.aiapp.dev.yaml")
+    )
+    assert done == ""
+
+
+def test_copies_of_the_crd_are_the_same() -> None:
+    texts = [
+        (REPOSITORY / name).read_text(encoding="utf-8")
+        for name in ("crds/aiapps.aiapp.dev.yaml", "charts/aiapp-operator/files/crd.yaml")
+    ]
+    assert texts[0] == texts[1]
+    assert yaml.safe_load(texts[0]) == copy.deepcopy(crd())
