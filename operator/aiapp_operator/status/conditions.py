@@ -153,11 +153,18 @@ def _failed(status: Manifest) -> bool:
     return any(component.get("state") == "Failed" for component in items(status, "components"))
 
 
+# What every start and every change goes through is no warning.
+_PASSING = frozenset(
+    {"Creating", "Starting", "Updating", "Waiting", "NotReady", "Migrating", "CopyingModel", "LoadingModel"}
+)
+
+
 def _transition(condition: Manifest) -> Transition:
     good = ConditionStatus.FALSE if condition["type"] == ConditionType.STALLED else ConditionStatus.TRUE
+    passing = condition["status"] == ConditionStatus.UNKNOWN.value or condition["reason"] in _PASSING
     return Transition(
         type=condition["type"],
         reason=condition["reason"],
         message=condition["message"],
-        normal=condition["status"] == good.value,
+        normal=condition["status"] == good.value or passing,
     )
