@@ -100,23 +100,26 @@ class Storage(ApiModel):
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
+                    "rule": "quantity(string(self)).compareTo(quantity('0')) > 0",
+                    "message": "size has to be more than 0",
+                },
+                {
                     "rule": "quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
                     "message": "size cannot shrink: restore the larger size, or move the data to a new AIApp",
-                }
+                },
             ]
         },
     )
     storage_class_name: Annotated[str, Field(max_length=253)] = Field(
         default="",
-        description="Storage class of the volume; empty means the cluster's default class. Cannot change once set.",
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "self == oldSelf",
-                    "message": "storageClassName cannot change: set it back, or move the data to a new AIApp",
-                }
-            ]
-        },
+        description="Storage class of the volume; empty means the cluster's default class. Cannot change.",
+    )
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "(has(self.storageClassName) ? self.storageClassName : '') == "
+            "(has(oldSelf.storageClassName) ? oldSelf.storageClassName : '')",
+            "storageClassName cannot change: set it back, or move the data to a new AIApp",
+        ),
     )
 
 

@@ -87,8 +87,8 @@ class Rollout(ApiModel):
     strategy: RolloutStrategy | None = Field(
         default=None,
         description=(
-            "Recreate or RollingUpdate. Unset: Recreate with gpu or cache, where a second pod would wait for the GPU or "
-            "the volume that the first one holds; else RollingUpdate."
+            "Recreate or RollingUpdate. Unset: Recreate with gpu or cache, where a second pod would wait for the GPU "
+            "or the volume that the first one holds; else RollingUpdate."
         ),
     )
 
@@ -199,8 +199,8 @@ class Inference(ApiModel):
             "model.source: vLLM takes hf://ORG/NAME without a file: remove what follows the name",
         ),
         Rule(
-            "self.engine != 'llamaCpp' || !has(self.model) || !has(self.model.revision) || self.model.revision == '' || "
-            "self.model.source.matches('^hf://[^/]+/[^/]+/.+$')",
+            "self.engine != 'llamaCpp' || !has(self.model) || !has(self.model.revision) || "
+            "self.model.revision == '' || self.model.source.matches('^hf://[^/]+/[^/]+/.+$')",
             "model.source: llamaCpp needs hf://ORG/NAME/FILE where a revision is given: add the file",
         ),
         Rule(

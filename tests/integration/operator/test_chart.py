@@ -9,7 +9,7 @@ import yaml
 
 from aiapp_operator.config import PREFIX, Settings
 from aiapp_operator.kube.resources import RESOURCES
-from tests.cluster.gotools import program
+from tests.cluster.gotools import KUBERNETES, program
 from tests.cluster.paths import REPOSITORY
 from tests.stack.kube import Kube, Manifest
 
@@ -18,7 +18,8 @@ NAMESPACE = "chart"
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [program("helm"), *arguments, "--namespace", NAMESPACE]
+    # Offline it takes the version of the libraries it was built with, which is of no meaning here.
+    command = [program("helm"), *arguments, "--namespace", NAMESPACE, "--kube-version", KUBERNETES]
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
 
 

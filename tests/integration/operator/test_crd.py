@@ -66,7 +66,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     # spec, path of the field, words of the remedy
     ({"api": {"replicas": -1}}, "spec.api.replicas", "greater than or equal to 0"),
     ({"api": {"replicas": 1001}}, "spec.api.replicas", "less than or equal to 1000"),
-    ({"api": {"replicas": "2"}}, "spec.api.replicas", "integer"),
+    ({"api": {"replicas": "2"}}, "spec.api.replicas", "expected numeric"),
     ({"api": {"replcas": 2}}, "spec.api.replcas", "not declared in schema"),
     ({"api": {"auth": {"anonymous": True, "apiKeys": KEY}}}, "spec.api.auth", "either apiKeys or anonymous"),
     ({"api": {"auth": {"apiKeys": {}}}}, "spec.api.auth.apiKeys.secretRef", "Required"),
@@ -84,7 +84,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "greater than or equal to 1",
     ),
     ({"workers": [{"name": "W", "queues": ["embeddings"]}]}, "spec.workers[0].name", "should match"),
-    ({"workers": [{"queues": ["embeddings"]}]}, "spec.workers[0].name", "Required"),
+    ({"workers": [{"queues": ["embeddings"]}]}, "spec.workers", 'omits all key fields ["name"]'),
     ({"workers": [{"name": "w", "queues": ["embeddings"]}] * 2}, "spec.workers", "uplicate"),
     (inference(engine="SGLang"), "spec.inference[0].engine", '"vLLM", "llamaCpp", "custom"'),
     (inference(model={"source": "ftp://x"}), "spec.inference[0].model.source", "should match"),
@@ -130,7 +130,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"postgres": {"managed": {"version": "9"}}}, "spec.postgres.managed.version", "17"),
     ({"postgres": {"external": {**URL, "poolMax": 0}}}, "poolMax", "greater than or equal to 1"),
     ({"redis": {"managed": {}, "external": URL}}, "spec.redis", "exactly one of managed, external"),
-    ({"redis": {"managed": {"storage": {"size": "0"}}}}, "spec.redis.managed.storage", "size"),
+    ({"redis": {"managed": {"storage": {"size": "0"}}}}, "spec.redis.managed.storage.size", "more than 0"),
     ({"migrations": {"enabled": "no"}}, "spec.migrations.enabled", "boolean"),
 ]
 
@@ -173,6 +173,11 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (inference(cache={}), {"inference": [{"name": "m", "engine": "vLLM", "model": HUB}]}, "cache cannot be removed"),
     (inference(cache={}), {"inference": []}, ""),
     (inference(), inference(cache={}), ""),
+    (
+        {"redis": {"managed": {"storage": {"storageClassName": "fast"}}}},
+        {"redis": {"managed": {"storage": {"storageClassName": None}}}},
+        "storageClassName cannot change",
+    ),
     ({}, {"deletionPolicy": "Delete"}, ""),
     ({"suspend": True}, {"suspend": None}, ""),
 ]
@@ -203,9 +208,9 @@ def test_defaults(smallest: Manifest) -> None:
     assert spec["deletionPolicy"] == "Retain"
     assert spec["suspend"] is False
     assert spec["migrations"] == spec["networkPolicy"] == spec["podDisruptionBudget"] == {"enabled": True}
-    assert spec["postgres"]["managed"] == {"version": "17", "storage": {"size": "10Gi", "storageClassName": ""}}
+    assert spec["postgres"]["managed"] == {"version": "17", "storage": {"size": "10Gi"}, "resources": {}}
     assert spec["redis"]["managed"]["storage"]["size"]
-    assert smallest["status"] == {"observedGeneration": -1}, "an untouched object never reads as current"
+    assert smallest["status"]["observedGeneration"] == -1, "an untouched object never reads as current"
 
 
 def test_scale_and_columns(kube: Kube, smallest: Manifest) -> None:
