@@ -122,13 +122,14 @@ def _measure(bench: Bench, size: int) -> None:
 
 def _until_ready_and_quiet(bench: Bench, namespace: str, size: int, mark: int) -> float:
     """Wait until all are Ready and nothing was written for some seconds; gives when the last write was seen."""
-    last, at = -1, time.monotonic()
+    at = time.monotonic()
 
     def quiet() -> bool:
-        nonlocal last, at
-        written = len(bench.audit.operator_writes(mark, namespace))
-        if written != last:
-            last, at = written, time.monotonic()
+        nonlocal mark, at
+        end = bench.audit.mark()
+        if bench.audit.operator_writes(mark, namespace):
+            at = time.monotonic()
+        mark = end
         return time.monotonic() - at > QUIET_SECONDS and _metric("aiapp_apps", reason="Ready") == size
 
     wait_until("all AIApps Ready and the operator quiet", quiet, seconds=900, seen=_apps_by_reason)
