@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from tests.cluster.gotools import environment_path
 from tests.cluster.steps import CommandFailed, tail
 
 STOP_SECONDS = 20
+# What is left when the daemons are gone has nothing to finish.
+LEFTOVER_SECONDS = 2
 _POLL_SECONDS = 0.05
 
 
@@ -94,41 +96,56 @@ class Daemon:
 
 
 def _end(pid: int) -> None:
-    started = start_time(pid)
-    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            _reap(pid)
-            if start_time(pid) != started:
-                return
+    _end_all([pid], STOP_SECONDS)
+
+
+def _end_all(pids: Sequence[int], seconds: float) -> None:
+    """Ask all of them to end, and force those that have not after so many seconds."""
+    started = {pid: start_time(pid) for pid in pids}
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, STOP_SECONDS)):
+        left = [pid for pid in pids if _lives(pid, started)]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + patience
+        while any(_lives(pid, started) for pid in left) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
 
-def _reap(pid: int) -> None:
+def _lives(pid: int, started: dict[int, str | None]) -> bool:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+    return started[pid] is not None and start_time(pid) == started[pid]
 
 
 def end_all_below(state: Path) -> None:
     """End processes that name `state` in their command line: containerd's shims, which nobody else ends."""
     marker = str(state).encode() + b"/"
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            if marker in (entry / "cmdline").read_bytes():
-                _end(int(entry.name))
+
+    def below(entry: Path) -> bool:
+        return marker in (entry / "cmdline").read_bytes()
+
+    _end_all(_others(below), LEFTOVER_SECONDS)
 
 
 def end_all_in_namespace(netns: str) -> None:
     """End processes whose network is that namespace: what remained of a node that was killed."""
     with contextlib.suppress(FileNotFoundError):
         wanted = Path(f"/run/netns/{netns}").stat().st_ino
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            with contextlib.suppress(OSError):
-                if (entry / "ns" / "net").stat().st_ino == wanted:
-                    _end(int(entry.name))
+
+        def inside(entry: Path) -> bool:
+            return (entry / "ns" / "net").stat().st_ino == wanted
+
+        _end_all(_others(inside), LEFTOVER_SECONDS)
+
+
+def _others(match: Callable[[Path], bool]) -> list[int]:
+    """Processes besides this one for which `match` holds, given their folder of /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if match(entry):
+                found.append(int(entry.name))
+    return found

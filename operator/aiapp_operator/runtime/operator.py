@@ -187,6 +187,9 @@ class Operator:
 
     async def _watching(self) -> None:
         await self._watch_apps(self._seen, self._in.settings.watch_namespaces)
+        # A process that hears of no AIApp any more must not go on and look alive.
+        if not self._stop.is_set():
+            raise RuntimeError("the watch of AIApps has ended")
 
     def _informer(self, kind: str, namespace: str | None) -> Informer:
         return Informer(

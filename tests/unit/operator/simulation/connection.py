@@ -59,6 +59,7 @@ class Connection:
     log: Callable[[Request], None] = _nothing
     requests: list[Request] = field(default_factory=list)
     dead: bool = False
+    cut: bool = False  # nothing passes any more, in either direction
     closed: bool = False
     _writes: int = 0
 
@@ -94,8 +95,7 @@ class Connection:
             raise from_response(refused.status, refused.headers, refused.body)
         breaks = seconds() + self.faults.watch_seconds()
         async for line in watch.watch(self.server, at, params, self.rng, lag=self.faults.seconds_late, breaks=breaks):
-            if self.dead:
-                raise Crash
+            self._require_passage()
             yield line
 
     async def close(self) -> None:
@@ -107,8 +107,13 @@ class Connection:
 
     async def _travel(self) -> None:
         await asyncio.sleep(self.rng.uniform(0.0, LATENCY_SECONDS))
+        self._require_passage()
+
+    def _require_passage(self) -> None:
         if self.dead:
             raise Crash
+        if self.cut:
+            raise Unavailable(0, "ClientOSError", "the network is gone")
 
     def _note(self, method: str, at: Route, response: Response) -> None:
         request = Request(seconds(), method, at, response.status)
