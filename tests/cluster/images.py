@@ -90,9 +90,13 @@ def _has(ref: str) -> bool:
 def _bud(name: str, ref: str, context: Path, *arguments: str) -> None:
     # --timestamp makes the layers the same whenever they are built.
     flags = ["--isolation", "chroot", "--layers", "--timestamp", _BUILD_TIMESTAMP, "--network", "host"]
-    # A machine behind a proxy of its own authority trusts it here; steps of a build have to as well.
-    trust = ["--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"]
-    _buildah(name, "bud", *flags, *trust, *arguments, "-t", ref, context)
+    # A machine behind a proxy of its own authority trusts it here; steps of a build have to as well. They get a
+    # copy: packages write certificates of their own there.
+    with tempfile.TemporaryDirectory(dir=cache_dir(), prefix="certificates-") as scratch:
+        copy = Path(scratch) / "certs"
+        shutil.copytree(_CERTIFICATES, copy, ignore_dangling_symlinks=True)
+        trust = ["--volume", f"{copy}:{_CERTIFICATES}"]
+        _buildah(name, "bud", *flags, *trust, *arguments, "-t", ref, context)
 
 
 def _context_bytes(folder: Path) -> list[bytes]:
