@@ -47,9 +47,9 @@ def api(path: Path | None, host: str, port: int) -> None:
     """Serve the OpenAI-compatible API."""
     from aiapp_service.http.api import serve
 
-    config = _configured(path)
+    config, file = _configured(path)
     try:
-        asyncio.run(serve(config, host, port))
+        asyncio.run(serve(config, host, port, file))
     except OSError as error:
         _fail(f"cannot listen on {host}:{port}: {error.strerror}", 1)
 
@@ -63,12 +63,12 @@ def worker(path: Path | None, host: str, port: int, name: str) -> None:
     """Take jobs from queues."""
     from aiapp_service.jobs.worker import run
 
-    config = _configured(path)
+    config, file = _configured(path)
     chosen = next((entry for entry in config.workers if entry.name == name), None)
     if chosen is None:
         known = ", ".join(entry.name for entry in config.workers) or "none"
         _fail(f"no worker is named {name}; configured: {known}", WRONG_CONFIG)
-    sys.exit(run(config, chosen, host=host, port=port))
+    sys.exit(run(config, chosen, host=host, port=port, file=file))
 
 
 @main.command()
@@ -99,16 +99,17 @@ def healthcheck(port: tuple[int, ...]) -> None:
     _fail(f"nothing answers on port {', '.join(map(str, port))}", 1)
 
 
-def _configured(path: Path | None) -> ServiceConfig:
+def _configured(path: Path | None) -> tuple[ServiceConfig, Path | None]:
+    """The configuration, and the file it came from."""
     from aiapp_service.telemetry.logs import set_up
 
     set_up(os.environ.get("LOG_LEVEL", "INFO"))
     chosen = path or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)
     if chosen is None or os.environ.get("LLM_PROVIDER") == "mock":
         log.info("using the Mock provider, open to everybody", extra={"why": "no configuration, or LLM_PROVIDER=mock"})
-        return mock_config()
+        return mock_config(), None
     try:
-        return load(chosen)
+        return load(chosen), chosen
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

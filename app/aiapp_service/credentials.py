@@ -10,10 +10,11 @@ from pathlib import Path
 
 RECHECK_SECONDS = 1.0
 
-_Identity = tuple[int, int, int]
+Identity = tuple[int, int, int]
 
 
-def _identity(path: Path) -> _Identity | None:
+def identity(path: Path) -> Identity | None:
+    """What tells one content of a file from the next; None while there is no such file."""
     try:
         stat = path.stat()
     except OSError:
@@ -26,7 +27,7 @@ class SecretFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._identity: _Identity | None = None
+        self._identity: Identity | None = None
         self._value: str | None = None
         self._looked_at = float("-inf")
 
@@ -35,9 +36,9 @@ class SecretFile:
         now = time.monotonic()
         if now - self._looked_at >= RECHECK_SECONDS:
             self._looked_at = now
-            identity = _identity(self.path)
-            if identity != self._identity:
-                self._identity, self._value = identity, _read(self.path)
+            found = identity(self.path)
+            if found != self._identity:
+                self._identity, self._value = found, _read(self.path)
         return self._value
 
 
@@ -46,7 +47,7 @@ class KeyRing:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._identity: tuple[tuple[str, _Identity | None], ...] | None = None
+        self._identity: tuple[tuple[str, Identity | None], ...] | None = None
         self._clients: dict[bytes, str] = {}
         self._looked_at = float("-inf")
 
@@ -70,9 +71,9 @@ class KeyRing:
             return
         self._looked_at = now
         files = self._files()
-        identity = tuple((path.name, _identity(path)) for path in files)
-        if identity != self._identity:
-            self._identity = identity
+        found = tuple((path.name, identity(path)) for path in files)
+        if found != self._identity:
+            self._identity = found
             # An empty key would be everybody's.
             self._clients = {_digest(key): path.name for path in files if (key := _read(path))}
 

@@ -169,6 +169,7 @@ class ServiceConfig(Section):
         """The part that only a start takes in; everything else is read again while the service runs."""
         return ServiceConfig(
             app=self.app,
+            auth=self.auth,
             database=self.database,
             redis=self.redis,
             workers=self.workers,

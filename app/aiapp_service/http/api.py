@@ -3,23 +3,26 @@
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from aiapp_service import assembly
+from aiapp_service.assembly import Surroundings
 from aiapp_service.config import ServiceConfig
 from aiapp_service.dependencies import Probes, open_probes
+from aiapp_service.gateway import Gateway
 from aiapp_service.http import health
 from aiapp_service.http.auth import authenticating
 from aiapp_service.http.calls import observing
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
 from aiapp_service.http.server import listen, stop_signals
-from aiapp_service.llm import monitor, setup
+from aiapp_service.llm import monitor
 from aiapp_service.llm.http_upstream import client_session
-from aiapp_service.llm.router import Router
+from aiapp_service.reload import watch_file
 from aiapp_service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -28,39 +31,45 @@ MOST_BODY_BYTES = 20 * 1024 * 1024
 
 
 def application(
-    config: ServiceConfig,
-    router: Router,
+    gateway: Gateway,
     metrics: Metrics,
     ready: Callable[[], str],
     health_document: Callable[[], Mapping[str, Any]],
 ) -> web.Application:
     """The aiohttp application."""
+    config = gateway.current.config
     app = web.Application(
         client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), authenticating(config.auth)]
     )
-    OpenAIApi(router, metrics, config.app).add_to(app)
+    OpenAIApi(gateway, metrics, config.app).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
 
-async def serve(config: ServiceConfig, host: str, port: int) -> None:
-    """Serve until told to stop, then drain."""
+async def serve(config: ServiceConfig, host: str, port: int, file: Path | None = None) -> None:
+    """Serve until told to stop, then drain. What changes in `file` meanwhile is taken in."""
     metrics = Metrics()
-    rng = random.SystemRandom()
     stop = stop_signals()
-    async with client_session() as session, Probes(open_probes(config)) as probes:
-        router = setup.router(config, session, metrics)
-        backends = [backend for route in router.routes.values() for backend in route.backends]
-        dependencies = health.Dependencies(probes.checks, rng)
+    async with (
+        client_session() as session,
+        Surroundings.of(config, session, metrics) as around,
+        Probes(open_probes(config)) as probes,
+    ):
+        gateway = assembly.gateway(config, around)
+        dependencies = health.Dependencies(probes.checks, around.rng)
         app = application(
-            config,
-            router,
+            gateway,
             metrics,
             lambda: "the service is stopping" if stop.is_set() else "",
-            lambda: health.document(dependencies, router),
+            lambda: health.document(dependencies, gateway.current.router),
         )
         runner = await listen(app, host, port, drain_seconds=config.drain_seconds)
-        watches = [asyncio.create_task(dependencies.watch()), asyncio.create_task(monitor.watch(backends, rng))]
+        watches = [
+            asyncio.create_task(dependencies.watch()),
+            asyncio.create_task(monitor.watch(lambda: gateway.current.router.backends, around.rng)),
+        ]
+        if file is not None:
+            watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         try:
             await stop.wait()
             log.info("draining", extra={"seconds": config.drain_seconds})

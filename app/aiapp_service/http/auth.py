@@ -7,6 +7,7 @@ from aiapp_service.config import AuthConfig
 from aiapp_service.credentials import KeyRing
 from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import ApiError
+from aiapp_service.pipeline.principal import Principal
 
 _SCHEME = "bearer"
 
@@ -18,13 +19,13 @@ def authenticating(config: AuthConfig) -> Middleware:
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/v1/"):
-            request[CALL].client = _client(request, keys, anonymous=config.anonymous)
+            request[CALL].principal = _principal(request, keys, anonymous=config.anonymous)
         return await handler(request)
 
     return authenticate
 
 
-def _client(request: web.Request, keys: KeyRing | None, *, anonymous: bool) -> str | None:
+def _principal(request: web.Request, keys: KeyRing | None, *, anonymous: bool) -> Principal:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     given = key.strip() if scheme.lower() == _SCHEME else ""
     client = keys.client_of(given) if keys is not None and given else None
@@ -36,4 +37,4 @@ def _client(request: web.Request, keys: KeyRing | None, *, anonymous: bool) -> s
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    return client
+    return Principal(key=client or "", tenant=client or "", address=request.remote or "")

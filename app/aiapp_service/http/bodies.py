@@ -8,6 +8,7 @@ from aiohttp import web
 from aiapp_service.config import ModelKind
 from aiapp_service.http.errors import ApiError, bad_request
 from aiapp_service.llm.router import Route, Router
+from aiapp_service.pipeline.call import Call
 
 
 def _refuse_constant(name: str) -> Any:
@@ -29,22 +30,23 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def route_of(router: Router, body: dict[str, Any], kind: ModelKind) -> Route:
-    """The model a request names.
+def route_of(router: Router, body: dict[str, Any], kind: ModelKind, call: Call) -> Route:
+    """The model a request names, noted on `call`.
 
     Raises:
-        ApiError: it names none, one that is not there, or one of another kind.
+        ApiError: it names none, one that is not there or not for this caller, or one of another kind.
     """
     name = body.get("model")
     if not isinstance(name, str) or not name:
         raise bad_request("model is required, and has to be a string", "model")
     route = router.routes.get(name)
-    if route is None:
+    if route is None or not call.principal.may_ask(name):
         message = f"there is no model {name[:100]!r}; GET /v1/models lists those there are"
         raise ApiError(404, message, code="model_not_found", param="model")
     if route.kind is not kind:
         wanted = "chat completions" if kind is ModelKind.CHAT else "embeddings"
         raise bad_request(f"model {name!r} is not one for {wanted}", "model", "model_kind_mismatch")
+    call.model = route.name
     return route
 
 

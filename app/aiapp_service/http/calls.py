@@ -1,54 +1,20 @@
-"""What is noted of each request, and where it goes: the access log and the metrics."""
+"""The outermost middleware: an id for each request, errors in one shape, the access log, the metrics."""
 
 import logging
 import re
-import time
 import uuid
-from dataclasses import dataclass, field
-from decimal import Decimal
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from aiapp_service.http.errors import ApiError, from_http_exception
-from aiapp_service.llm.backend import Backend
-from aiapp_service.llm.upstream import Endpoint
-from aiapp_service.llm.usage import Usage, cost_of
-from aiapp_service.telemetry.metrics import UNKNOWN, Metrics
+from aiapp_service.pipeline.call import REQUEST_ID, Call
+from aiapp_service.telemetry.metrics import Metrics
 
 log = logging.getLogger("aiapp_service.access")
 
 CLIENT_LEFT = 499
-REQUEST_ID = "x-request-id"
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-@dataclass
-class Call:
-    """One request to the API."""
-
-    request_id: str
-    started: float = field(default_factory=time.perf_counter)
-    endpoint: Endpoint | None = None
-    model: str = UNKNOWN
-    client: str | None = None
-    backend: str | None = None
-    streamed: bool = False
-    truncated: bool = False
-    first_token_seconds: float | None = None
-    usage: Usage | None = None
-    cost: Decimal | None = None
-
-    def spoke(self) -> None:
-        """The first token is here."""
-        self.first_token_seconds = time.perf_counter() - self.started
-
-    def settle(self, backend: Backend, usage: Usage | None) -> None:
-        """Who answered, and what it took."""
-        self.backend = backend.name
-        if usage is not None:
-            self.usage = usage
-            self.cost = cost_of(usage, backend.price)
 
 
 CALL: web.RequestKey[Call] = web.RequestKey("call", Call)
@@ -67,7 +33,7 @@ def observing(metrics: Metrics) -> Middleware:
             response = await _answered(request, handler)
             status = response.status
             if not response.prepared:
-                response.headers[REQUEST_ID] = call.request_id
+                response.headers.update(call.response_headers())
             return response
         finally:
             _count(metrics, call, status)
@@ -97,7 +63,7 @@ def _count(metrics: Metrics, call: Call, status: int) -> None:
         return
     metrics.requests.labels(call.model, call.endpoint, str(status)).inc()
     if call.backend is not None:
-        metrics.latency.labels(call.model, call.endpoint).observe(time.perf_counter() - call.started)
+        metrics.latency.labels(call.model, call.endpoint).observe(call.seconds)
     if call.first_token_seconds is not None:
         metrics.first_token.labels(call.model).observe(call.first_token_seconds)
     if call.truncated:
@@ -118,14 +84,17 @@ def _write(request: web.Request, call: Call, status: int) -> None:
             "method": request.method,
             "path": request.path,
             "status": status,
-            "client": call.client,
+            "client": call.principal.key or None,
+            "tenant": call.principal.tenant or None,
             "model": call.model,
-            "backend": call.backend,
+            "backend": call.backend.name if call.backend else None,
+            "cache": call.cache or None,
             "streamed": call.streamed,
             "truncated": call.truncated or None,
+            "estimated": call.estimated or None,
             "input_tokens": usage.input if usage else None,
             "output_tokens": usage.output if usage else None,
             "cost_usd": str(call.cost) if call.cost is not None else None,
-            "milliseconds": round(1000 * (time.perf_counter() - call.started), 1),
+            "milliseconds": round(1000 * call.seconds, 1),
         },
     )

@@ -89,7 +89,7 @@ def document(dependencies: Dependencies, router: Router | None) -> dict[str, Any
 
 
 def _add_models(found: dict[str, Any], router: Router) -> None:
-    backends = {backend.name: backend for route in router.routes.values() for backend in route.backends}
+    backends = {backend.name: backend for backend in router.backends}
     down = {name: backend.down.message for name, backend in sorted(backends.items()) if backend.down is not None}
     found["checks"]["llm"] = {"status": "error" if down else "ok", "latency": 0.0}
     if down:

@@ -5,19 +5,25 @@ import time
 from aiohttp import web
 
 from aiapp_service.config import ModelKind
-from aiapp_service.http import answers, bodies
+from aiapp_service.gateway import Gateway
+from aiapp_service.http import bodies
+from aiapp_service.http.answers import respond
 from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import ApiError
-from aiapp_service.llm.router import Route, Router
+from aiapp_service.http.faces import ChatFace
+from aiapp_service.llm.router import Route
 from aiapp_service.llm.upstream import Endpoint
+from aiapp_service.pipeline.exchange import Exchange
 from aiapp_service.telemetry.metrics import Metrics
+
+_CHAT = ChatFace()
 
 
 class OpenAIApi:
     """Handlers below /v1."""
 
-    def __init__(self, router: Router, metrics: Metrics, owner: str) -> None:
-        self._router = router
+    def __init__(self, gateway: Gateway, metrics: Metrics, owner: str) -> None:
+        self._gateway = gateway
         self._metrics = metrics
         self._owner = owner
         self._created = int(time.time())
@@ -34,35 +40,36 @@ class OpenAIApi:
         with self._metrics.active.track_inprogress():
             call = request[CALL]
             call.endpoint = Endpoint.CHAT
+            running = self._gateway.current
             body = await bodies.read_object(request)
-            route = bodies.route_of(self._router, body, ModelKind.CHAT)
-            call.model = route.name
+            route = bodies.route_of(running.router, body, ModelKind.CHAT, call)
             bodies.require_messages(body)
-            if bodies.wants_stream(body):
-                return await answers.streamed(request, self._router, route, body)
-            return await answers.whole(request, self._router, route, Endpoint.CHAT, body)
+            call.streamed = bodies.wants_stream(body)
+            return await respond(request, Exchange(call, route, Endpoint.CHAT, body), running.run, _CHAT)
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/embeddings."""
         with self._metrics.active.track_inprogress():
             call = request[CALL]
             call.endpoint = Endpoint.EMBEDDINGS
+            running = self._gateway.current
             body = await bodies.read_object(request)
-            route = bodies.route_of(self._router, body, ModelKind.EMBEDDING)
-            call.model = route.name
+            route = bodies.route_of(running.router, body, ModelKind.EMBEDDING, call)
             bodies.require_input(body)
-            return await answers.whole(request, self._router, route, Endpoint.EMBEDDINGS, body)
+            body.pop("stream", None)
+            return await respond(request, Exchange(call, route, Endpoint.EMBEDDINGS, body), running.run, _CHAT)
 
-    async def list_models(self, _request: web.Request) -> web.Response:
-        """GET /v1/models."""
-        data = [self._described(route) for route in self._router.routes.values()]
-        return web.json_response({"object": "list", "data": data})
+    async def list_models(self, request: web.Request) -> web.Response:
+        """GET /v1/models: those that the caller may ask."""
+        routes = self._gateway.current.router.routes.values()
+        allowed = [route for route in routes if request[CALL].principal.may_ask(route.name)]
+        return web.json_response({"object": "list", "data": [self._described(route) for route in allowed]})
 
     async def get_model(self, request: web.Request) -> web.Response:
         """GET /v1/models/NAME."""
         name = request.match_info["name"]
-        route = self._router.routes.get(name)
-        if route is None:
+        route = self._gateway.current.router.routes.get(name)
+        if route is None or not request[CALL].principal.may_ask(name):
             raise ApiError(404, f"there is no model {name[:100]!r}", code="model_not_found", param="model")
         return web.json_response(self._described(route))
 

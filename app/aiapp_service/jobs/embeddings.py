@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiapp_service.config import ModelKind
+from aiapp_service.gateway import Gateway
 from aiapp_service.jobs.queue import Handler, Job, JobRefused
 from aiapp_service.llm.router import Answer, Route, Router
 from aiapp_service.llm.upstream import Endpoint
@@ -19,10 +20,11 @@ QUEUE = "embeddings"
 MOST_INPUTS = 256
 
 
-def handler(router: Router, metrics: Metrics) -> Handler:
-    """The handler of the queue."""
+def handler(gateway: Gateway, metrics: Metrics) -> Handler:
+    """The handler of the queue; each job uses the routes of the moment it begins."""
 
     async def handle(job: Job) -> dict[str, Any]:
+        router = gateway.current.router
         route = _route(router, job.data)
         body = {"input": _inputs(job.data), **_dimensions(job.data)}
         with metrics.active.track_inprogress():

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import logging
-import random
 import sys
+from pathlib import Path
 
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from aiapp_service import assembly
+from aiapp_service.assembly import Surroundings
 from aiapp_service.config import ServiceConfig, WorkerConfig
 from aiapp_service.dependencies import Probes, open_probes
+from aiapp_service.gateway import Gateway
 from aiapp_service.http import health
 from aiapp_service.http.probes import add_probes
 from aiapp_service.http.server import listen, stop_signals
@@ -18,9 +21,9 @@ from aiapp_service.jobs import embeddings
 from aiapp_service.jobs.consumer import Consumer
 from aiapp_service.jobs.queue import Handler, JobQueue
 from aiapp_service.jobs.redis import connect
-from aiapp_service.llm import monitor, setup
+from aiapp_service.llm import monitor
 from aiapp_service.llm.http_upstream import client_session
-from aiapp_service.llm.router import Router
+from aiapp_service.reload import watch_file
 from aiapp_service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -29,8 +32,8 @@ DEPTH_SECONDS = 5.0
 WRONG_CONFIG = 2
 
 
-def run(config: ServiceConfig, worker: WorkerConfig, *, host: str, port: int) -> int:
-    """Work until told to stop; gives the exit code."""
+def run(config: ServiceConfig, worker: WorkerConfig, *, host: str, port: int, file: Path | None = None) -> int:
+    """Work until told to stop; gives the exit code. What changes in `file` meanwhile is taken in."""
     known = {embeddings.QUEUE}
     unknown = [queue for queue in worker.queues if queue not in known]
     if unknown:
@@ -38,7 +41,7 @@ def run(config: ServiceConfig, worker: WorkerConfig, *, host: str, port: int) ->
         return _refuse(message)
     if config.redis is None:
         return _refuse(f"worker {worker.name}: queues need Redis, and the configuration names none")
-    asyncio.run(_work(config, worker, host, port))
+    asyncio.run(_work(config, worker, host, port, file))
     return 0
 
 
@@ -47,27 +50,33 @@ def _refuse(message: str) -> int:
     return WRONG_CONFIG
 
 
-def _handlers(router: Router, metrics: Metrics) -> dict[str, Handler]:
-    return {embeddings.QUEUE: embeddings.handler(router, metrics)}
+def _handlers(gateway: Gateway, metrics: Metrics) -> dict[str, Handler]:
+    return {embeddings.QUEUE: embeddings.handler(gateway, metrics)}
 
 
-async def _work(config: ServiceConfig, worker: WorkerConfig, host: str, port: int) -> None:
+async def _work(config: ServiceConfig, worker: WorkerConfig, host: str, port: int, file: Path | None) -> None:
     assert config.redis is not None  # noqa: S101  # run() has seen to it
-    metrics, rng, stop = Metrics(), random.SystemRandom(), stop_signals()
+    metrics, stop = Metrics(), stop_signals()
     client = connect(config.redis)
-    async with client, client_session() as session, Probes(open_probes(config)) as probes:
-        router = setup.router(config, session, metrics)
-        handlers = _handlers(router, metrics)
+    async with (
+        client,
+        client_session() as session,
+        Surroundings.of(config, session, metrics) as around,
+        Probes(open_probes(config)) as probes,
+    ):
+        gateway, rng = assembly.gateway(config, around), around.rng
+        handlers = _handlers(gateway, metrics)
         consumers = [Consumer(name, handlers[name], client, worker.concurrency, rng) for name in worker.queues]
         dependencies = health.Dependencies(probes.checks, rng)
-        app = _application(consumers, stop, dependencies, router, metrics)
+        app = _application(consumers, stop, dependencies, gateway, metrics)
         runner = await listen(app, host, port, drain_seconds=1)
-        backends = [backend for route in router.routes.values() for backend in route.backends]
         watches = [
             asyncio.create_task(dependencies.watch()),
-            asyncio.create_task(monitor.watch(backends, rng)),
+            asyncio.create_task(monitor.watch(lambda: gateway.current.router.backends, rng)),
             asyncio.create_task(_watch_depth([JobQueue(name, client) for name in worker.queues], metrics)),
         ]
+        if file is not None:
+            watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         for consumer in consumers:
             consumer.start()
         try:
@@ -83,7 +92,11 @@ async def _work(config: ServiceConfig, worker: WorkerConfig, host: str, port: in
 
 
 def _application(
-    consumers: list[Consumer], stop: asyncio.Event, dependencies: health.Dependencies, router: Router, metrics: Metrics
+    consumers: list[Consumer],
+    stop: asyncio.Event,
+    dependencies: health.Dependencies,
+    gateway: Gateway,
+    metrics: Metrics,
 ) -> web.Application:
     def dead() -> str:
         return ", ".join(f"nothing takes jobs from {c.queue}" for c in consumers if not c.alive)
@@ -93,7 +106,7 @@ def _application(
         app,
         live=lambda: "" if stop.is_set() else dead(),
         ready=lambda: "the worker is stopping" if stop.is_set() else dead(),
-        health=lambda: health.document(dependencies, router),
+        health=lambda: health.document(dependencies, gateway.current.router),
         registry=metrics.registry,
     )
     return app

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiapp_service.llm.backend import Backend
 from aiapp_service.llm.upstream import BackendError, Reason, Upstream
@@ -37,8 +37,8 @@ async def _probe(upstream: Upstream, backends: Sequence[Backend]) -> None:
         backend.failed(error)
 
 
-async def watch(backends: Sequence[Backend], rng: random.Random) -> None:
-    """Until cancelled."""
+async def watch(backends: Callable[[], Sequence[Backend]], rng: random.Random) -> None:
+    """Until cancelled; `backends` gives those that there are now."""
     while True:
-        await probe_all(backends)
+        await probe_all(backends())
         await asyncio.sleep(INTERVAL_SECONDS * rng.uniform(0.8, 1.2))

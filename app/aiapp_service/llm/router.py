@@ -71,6 +71,12 @@ class Router:
         self.routes = routes
         self._metrics = metrics
 
+    @property
+    def backends(self) -> Sequence[Backend]:
+        """All of them, each once, by name."""
+        found = {id(backend): backend for route in self.routes.values() for backend in route.backends}
+        return sorted(found.values(), key=lambda backend: backend.name)
+
     async def answer(self, route: Route, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
         """A whole answer of the first backend that gives one.
 

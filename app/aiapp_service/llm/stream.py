@@ -25,6 +25,7 @@ class ModelStream:
 
     def __init__(self, reply: Reply, timeouts: TimeoutsConfig, deadline: float, *, hides_usage: bool) -> None:
         self.usage: Usage | None = None
+        self.pieces = 0  # events that were passed on: about one a token
         self._chunks: AsyncIterator[bytes] = aiter(reply.chunks())
         self._timeouts = timeouts
         self._deadline = deadline
@@ -84,6 +85,7 @@ class ModelStream:
         """Take note of what an event says; False: it is not for the client."""
         if self._complete:
             return False
+        self.pieces += 1
         if b"[DONE]" in event and data_of(event).strip() == DONE:
             self._complete = True
         elif b'"usage"' in event and not any(mark in event for mark in _NO_USAGE):

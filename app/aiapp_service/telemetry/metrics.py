@@ -60,4 +60,19 @@ class Metrics:
         self.truncated = Counter(
             "ai_streams_truncated_total", "Streams that ended before they were complete.", ["model"], registry=registry
         )
+        self.violations = Counter(
+            "ai_guardrail_violations_total",
+            "What guardrails found, by what they did about it.",
+            ["guardrail", "action"],
+            registry=registry,
+        )
+        self.cache = Counter(
+            "ai_cache_total", "Look-ups by kind (exact, semantic) and result.", ["kind", "result"], registry=registry
+        )
+        self.budget_remaining = Gauge(
+            "ai_budget_remaining_usd",
+            "What is left of a budget in its period, of whoever has least.",
+            ["budget"],
+            registry=registry,
+        )
         self.queue_depth = Gauge("ai_queue_depth", "Jobs that wait, run or are due.", ["queue"], registry=registry)

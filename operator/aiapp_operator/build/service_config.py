@@ -21,7 +21,10 @@ FILE = "config.yaml"
 
 @dataclass(frozen=True)
 class RenderedConfig:
-    """The configuration as the service will read it. `hash` changes when the service has to start again."""
+    """The configuration as the service will read it.
+
+    `hash` changes when the service has to start again; everything else it reads again while it runs.
+    """
 
     config: service.ServiceConfig
     text: str
@@ -36,7 +39,7 @@ def rendered_config(app: AIApp) -> RenderedConfig:
     """
     config = service_config(app)
     text = service.dump(config)
-    return RenderedConfig(config, text, digest(text))
+    return RenderedConfig(config, text, digest(service.dump(config.structural())))
 
 
 def service_config(app: AIApp) -> service.ServiceConfig:

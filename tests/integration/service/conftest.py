@@ -1,7 +1,7 @@
 """The API as clients reach it: on a port, with backends of the test's own."""
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ import pytest
 from openai import AsyncOpenAI
 from prometheus_client import generate_latest
 
+from aiapp_service import assembly
+from aiapp_service.assembly import Surroundings
 from aiapp_service.config import (
     AuthConfig,
     BackendConfig,
@@ -23,10 +25,10 @@ from aiapp_service.config import (
     ServiceConfig,
     TimeoutsConfig,
 )
+from aiapp_service.gateway import Gateway
 from aiapp_service.http import health
 from aiapp_service.http.api import application
 from aiapp_service.http.server import listen
-from aiapp_service.llm import setup
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.llm.router import Router
 from aiapp_service.telemetry.metrics import Metrics
@@ -42,8 +44,13 @@ class Service:
 
     url: str
     http: aiohttp.ClientSession
-    router: Router
+    gateway: Gateway
     metrics: Metrics
+
+    @property
+    def router(self) -> Router:
+        """The router of now."""
+        return self.gateway.current.router
 
     def sdk(self, key: str = "none") -> AsyncOpenAI:
         """The SDK as an application uses it, without retries."""
@@ -84,13 +91,21 @@ def mock() -> tuple[ProviderConfig, BackendConfig]:
 @asynccontextmanager
 async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncIterator[Service]:
     metrics = Metrics()
-    async with client_session() as upstreams, aiohttp.ClientSession() as http:
-        router = setup.router(wanted, upstreams, metrics)
+    async with (
+        client_session() as upstreams,
+        Surroundings.of(wanted, upstreams, metrics) as around,
+        aiohttp.ClientSession() as http,
+    ):
+        gateway = assembly.gateway(wanted, around)
         dependencies = health.Dependencies({}, random.Random(1))
-        app = application(wanted, router, metrics, lambda: "", lambda: health.document(dependencies, router))
+
+        def document() -> Mapping[str, Any]:
+            return health.document(dependencies, gateway.current.router)
+
+        app = application(gateway, metrics, lambda: "", document)
         runner = await listen(app, "127.0.0.1", 0, drain_seconds=drain_seconds)
         try:
-            yield Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, router, metrics)
+            yield Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, gateway, metrics)
         finally:
             await runner.cleanup()
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from aiapp_service import assembly
+from aiapp_service.assembly import Surroundings
 from aiapp_service.config import RedisConfig, ServiceConfig, WorkerConfig, dump, mock_config
 from aiapp_service.jobs import embeddings
 from aiapp_service.jobs.consumer import Consumer
 from aiapp_service.jobs.queue import Handler, Job, JobQueue, JobRefused, content_id
 from aiapp_service.jobs.redis import connect
-from aiapp_service.llm import setup
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.telemetry.metrics import Metrics
 from tests.integration.servers.processes import free_port
@@ -261,7 +262,7 @@ async def test_wrong_job_fails_once_and_says_why(redis_config: RedisConfig, clie
     queue = JobQueue("embeddings", client)
     async with client_session() as session:
         metrics = Metrics()
-        handle = embeddings.handler(setup.router(mock_config(), session, metrics), metrics)
+        handle = embeddings.handler(assembly.gateway(mock_config(), Surroundings(session, metrics)), metrics)
         job = await queue.enqueue("embed", data)
         async with consuming(redis_config, handle):
             await settled(queue, [job], "failed")

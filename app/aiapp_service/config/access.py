@@ -1,0 +1,83 @@
+"""Who may call, from where, and how much."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from aiapp_service.config.base import Dollars, Section
+
+
+class JwtConfig(Section):
+    """Tokens of an identity provider. The keys come from `jwksFile` where it is given, else from `jwksURL`."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    jwks_url: str | None = Field(default=None, alias="jwksURL", description="Default: found through the issuer.")
+    jwks_file: Path | None = None
+    tenant_claim: str | None = Field(default=None, description="Claim that names the tenant; none: the subject is it.")
+
+
+class AuthConfig(Section):
+    """Who may call. Without keys, tokens and `anonymous` every call is refused with 401."""
+
+    anonymous: bool = False
+    api_keys_dir: Path | None = Field(
+        default=None, description="Directory of key files: the file name is the client, the content its key."
+    )
+    jwt: JwtConfig | None = None
+
+
+class LimitScope(StrEnum):
+    """Who shares a limit."""
+
+    KEY = "Key"
+    TENANT = "Tenant"
+    IP = "IP"
+
+
+class RateLimitConfig(Section):
+    """How much each key, tenant or address may ask for; what is None is not limited."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    concurrent_requests: int | None = Field(default=None, ge=1)
+    per: LimitScope = LimitScope.KEY
+
+
+class BudgetScope(StrEnum):
+    """Who shares a budget."""
+
+    APP = "App"
+    TENANT = "Tenant"
+    KEY = "Key"
+
+
+class BudgetPeriod(StrEnum):
+    """When a budget begins anew, in UTC."""
+
+    DAY = "Day"
+    MONTH = "Month"
+
+
+class BudgetAction(StrEnum):
+    """What happens to requests beyond a budget."""
+
+    BLOCK = "Block"
+    WARN = "Warn"
+
+
+class BudgetConfig(Section):
+    """US dollars that may be spent in a period."""
+
+    name: str
+    per: BudgetScope = BudgetScope.TENANT
+    period: BudgetPeriod = BudgetPeriod.MONTH
+    limit_usd: Dollars = Field(alias="limitUSD")
+    on_exceeded: BudgetAction = BudgetAction.BLOCK
+
+
+class CorsConfig(Section):
+    """Web pages that may call from a browser, by their origin; `*`: all of them."""
+
+    allowed_origins: tuple[str, ...] = ()

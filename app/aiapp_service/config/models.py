@@ -1,0 +1,102 @@
+"""Where answers come from: providers, inference, models."""
+
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from aiapp_service.config.base import Dollars, Section
+
+
+class ProviderKind(StrEnum):
+    """The wire protocol of a provider; Mock answers deterministically without a network."""
+
+    OPENAI = "OpenAI"
+    ANTHROPIC = "Anthropic"
+    GOOGLE = "Google"
+    OPENAI_COMPATIBLE = "OpenAICompatible"
+    MOCK = "Mock"
+
+
+class ModelKind(StrEnum):
+    """What a model is asked for: chat completions or embeddings."""
+
+    CHAT = "Chat"
+    EMBEDDING = "Embedding"
+
+
+class Strategy(StrEnum):
+    """In which order the backends of a model are tried."""
+
+    PRIORITY = "Priority"
+    WEIGHTED = "Weighted"
+    LEAST_BUSY = "LeastBusy"
+    LATENCY = "Latency"
+    COST = "Cost"
+
+
+class ProviderConfig(Section):
+    """An external provider of models."""
+
+    name: str
+    kind: ProviderKind
+    base_url: str | None = Field(default=None, alias="baseURL", description="With the version part: .../v1")
+    api_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _base_url_known(self) -> Self:
+        if self.kind is ProviderKind.OPENAI_COMPATIBLE and not self.base_url:
+            raise ValueError(f"provider {self.name}: baseURL is required for kind OpenAICompatible")
+        return self
+
+
+class InferenceConfig(Section):
+    """An inference deployment of this app, reached through its Service."""
+
+    name: str
+    base_url: str = Field(alias="baseURL", description="With the version part: http://host:port/v1")
+
+
+class PriceConfig(Section):
+    """US dollars per one million tokens, as the provider's invoice states them."""
+
+    input_per_1m: Dollars = Field(alias="inputPer1M")
+    output_per_1m: Dollars = Field(default=Decimal(0), alias="outputPer1M")
+    cached_input_per_1m: Dollars | None = Field(default=None, alias="cachedInputPer1M")
+
+
+class BackendConfig(Section):
+    """Where a model's requests go: one of `inference` and `provider`, by name."""
+
+    inference: str | None = None
+    provider: str | None = None
+    model: str = Field(description="The model name sent upstream.")
+    weight: int = Field(default=1, ge=0, description="Share of requests with the strategy Weighted.")
+    price: PriceConfig | None = None
+    context_window: int | None = Field(default=None, ge=1, description="Tokens; longer requests go to the next one.")
+
+    @property
+    def name(self) -> str:
+        """Unique within a model; the `backend` label of metrics."""
+        return f"{self.inference or self.provider}/{self.model}"
+
+
+class TimeoutsConfig(Section):
+    """Seconds until the next backend is tried (connect, firstToken) or the request ends (idle, total)."""
+
+    connect: float = Field(default=5, gt=0)
+    first_token: float = Field(default=30, gt=0)
+    idle: float = Field(default=30, gt=0)
+    total: float = Field(default=600, gt=0)
+
+
+class ModelConfig(Section):
+    """A name that clients ask for, and the backends behind it in order of preference."""
+
+    name: str
+    kind: ModelKind = ModelKind.CHAT
+    strategy: Strategy = Strategy.PRIORITY
+    backends: tuple[BackendConfig, ...]
+    timeouts: TimeoutsConfig = TimeoutsConfig()

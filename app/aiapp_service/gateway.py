@@ -1,0 +1,36 @@
+"""What the API runs with right now: routes and stages, made of a configuration and replaced as a whole by the next one.
+
+A request keeps what it began with to its end, so a new configuration neither drops a stream nor mixes two truths.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiapp_service.config import ServiceConfig
+from aiapp_service.llm.router import Router
+from aiapp_service.pipeline.exchange import Next
+
+
+@dataclass(frozen=True)
+class Running:
+    """One configuration at work."""
+
+    config: ServiceConfig
+    router: Router
+    run: Next
+
+
+class Gateway:
+    """Holds the current one. `build` makes one of a configuration."""
+
+    def __init__(self, config: ServiceConfig, build: Callable[[ServiceConfig], Running]) -> None:
+        self._build = build
+        self.current = build(config)
+
+    def replace(self, config: ServiceConfig) -> None:
+        """Take in a new configuration, for requests that come from now on.
+
+        Raises:
+            ValueError, OSError: it cannot be taken in; the current one goes on.
+        """
+        self.current = self._build(config)

@@ -1,0 +1,52 @@
+"""The innermost stage: a backend answers."""
+
+import json
+from collections.abc import AsyncIterator
+
+from aiapp_service.llm.router import Answer, Opened, Router
+from aiapp_service.llm.upstream import BackendError
+from aiapp_service.llm.usage import usage_of
+from aiapp_service.pipeline.call import Call
+from aiapp_service.pipeline.exchange import Exchange, Next, Outcome, Streaming, Whole
+
+
+def dispatching(router: Router) -> Next:
+    """Asks the backends of the exchange's route."""
+
+    async def dispatch(exchange: Exchange) -> Outcome:
+        call = exchange.call
+        if not exchange.streamed:
+            return _whole(call, await router.answer(exchange.route, exchange.endpoint, exchange.body))
+        result = await exchange.cleanup.enter_async_context(
+            router.stream(exchange.route, exchange.endpoint, exchange.body)
+        )
+        if isinstance(result, Answer):
+            return _whole(call, result)
+        call.spoke()
+        call.backend = result.backend
+        return Streaming(_events(call, result))
+
+    return dispatch
+
+
+def _whole(call: Call, answer: Answer) -> Whole:
+    call.backend = answer.backend
+    if answer.status == 200:
+        try:
+            call.usage = usage_of(json.loads(answer.body))
+        except ValueError:
+            call.usage = None
+    return Whole(answer.status, answer.body, answer.content_type)
+
+
+async def _events(call: Call, opened: Opened) -> AsyncIterator[bytes]:
+    stream = opened.stream
+    try:
+        while (events := await stream.next()) is not None:
+            yield events
+    except BackendError as error:
+        opened.backend.failed(error)
+        raise
+    finally:
+        call.usage = stream.usage
+        call.pieces = stream.pieces

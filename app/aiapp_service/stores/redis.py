@@ -1,0 +1,52 @@
+"""Redis for requests."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from aiapp_service.config import RedisConfig
+from aiapp_service.jobs.redis import connect
+from aiapp_service.stores.breaker import Breaker
+
+T = TypeVar("T")
+
+DEADLINE_SECONDS = 0.1
+
+
+class FastRedis:
+    """One client for all requests of a process; opened with the first call."""
+
+    def __init__(self, config: RedisConfig) -> None:
+        self._config = config
+        self._client: Redis | None = None
+        self._breaker = Breaker("Redis", DEADLINE_SECONDS, (RedisConnectionError, RedisTimeoutError, ReadOnlyError))
+
+    @property
+    def down(self) -> bool:
+        """Whether the last call failed."""
+        return self._breaker.down
+
+    async def run(self, call: Callable[[Redis], Awaitable[T]], deadline: float | None = None) -> T:
+        """The result of `call`, given the client, within 100 ms or `deadline` seconds.
+
+        Raises:
+            StoreDown: Redis does not answer.
+            redis.ResponseError: it does, and refuses the command: that is a mistake of ours.
+        """
+        self._breaker.require()
+        return await self._breaker.run(self._called(call), deadline)
+
+    async def _called(self, call: Callable[[Redis], Awaitable[T]]) -> T:
+        if self._client is None:
+            self._client = connect(self._config)
+        return await call(self._client)
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
