@@ -1,5 +1,6 @@
 """Configuration -> what runs: routes and stages, with the connections that they share."""
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -17,6 +18,7 @@ from aiapp_service.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from aiapp_service.stores.postgres import Database
     from aiapp_service.stores.redis import FastRedis
+    from aiapp_service.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Surroundings:
     rng: random.Random = field(default_factory=random.SystemRandom)
     redis: "FastRedis | None" = None
     database: "Database | None" = None
+    tracing: "Tracing | None" = None
 
     @classmethod
     def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
@@ -44,7 +47,13 @@ class Surroundings:
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
 
             database = Database(config.database)
-        return cls(session, metrics, redis=redis, database=database)
+        tracing = None
+        if config.tracing is not None:
+            from aiapp_service.telemetry.tracing import Tracing  # noqa: PLC0415
+
+            tracing = Tracing(config.tracing, config.app)
+            tracing.lead(session)
+        return cls(session, metrics, redis=redis, database=database, tracing=tracing)
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,6 +62,8 @@ class Surroundings:
         for store in (self.redis, self.database):
             if store is not None:
                 await store.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
 
 def build(config: ServiceConfig, around: Surroundings) -> Running:
@@ -60,6 +71,8 @@ def build(config: ServiceConfig, around: Surroundings) -> Running:
     router = setup.router(config, around.session, around.metrics)
     # From the outermost to the innermost.
     stages = [accounting()]
+    if around.tracing is not None:
+        stages.insert(0, around.tracing.stage)
     return Running(config, router, pipeline(stages, dispatching(router)))
 
 

@@ -26,7 +26,7 @@ def observing(metrics: Metrics) -> Middleware:
     @web.middleware
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get(REQUEST_ID, "")
-        call = Call(given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex)
+        call = Call(given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex, request.headers.get("traceparent", ""))
         request[CALL] = call
         status = CLIENT_LEFT
         try:

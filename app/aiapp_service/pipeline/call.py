@@ -18,6 +18,7 @@ class Call:
     """One request to the API. `headers` go into its response."""
 
     request_id: str
+    traceparent: str = ""  # the trace that the client is in, as W3C's header has it
     started: float = field(default_factory=time.perf_counter)
     endpoint: Endpoint | None = None
     model: str = UNKNOWN

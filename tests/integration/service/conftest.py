@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Service:
     http: aiohttp.ClientSession
     gateway: Gateway
     metrics: Metrics
+    clients: list[AsyncOpenAI] = field(default_factory=list)
 
     @property
     def router(self) -> Router:
@@ -54,7 +55,9 @@ class Service:
 
     def sdk(self, key: str = "none") -> AsyncOpenAI:
         """The SDK as an application uses it, without retries."""
-        return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=20)
+        client = AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=20)
+        self.clients.append(client)
+        return client
 
     def metric(self, sample: str) -> float:
         """The value of one sample, `name{label="value"}` with labels in alphabetical order; 0 where it is not there."""
@@ -105,7 +108,10 @@ async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncI
         app = application(gateway, metrics, lambda: "", document)
         runner = await listen(app, "127.0.0.1", 0, drain_seconds=drain_seconds)
         try:
-            yield Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, gateway, metrics)
+            service = Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, gateway, metrics)
+            yield service
+            for client in service.clients:
+                await client.close()
         finally:
             await runner.cleanup()
 

@@ -30,6 +30,7 @@ class Upstream:
     words: tuple[str, ...] = WORDS
     bodies: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    traceparents: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)  # a client has gone away
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
@@ -64,6 +65,7 @@ class Upstream:
         body = await request.json()
         self.bodies.append(body)
         self.authorizations.append(request.headers.get("Authorization"))
+        self.traceparents.append(request.headers.get("traceparent", ""))
         self.asked.set()
         await asyncio.sleep(self.before_headers)
         if self.status != 200:
