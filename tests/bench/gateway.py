@@ -1,39 +1,25 @@
-"""`make bench-gateway`: what the API costs between a client and a fixed upstream.
+"""`make bench-gateway`: what the API costs between a client and a fixed upstream, with everything on.
 
-The service has one core for itself; upstream and load generator share the other one. Latency is what the service
-adds to the same request without it, at one request at a time; throughput is at 32.
+On: API keys, rate limit, budget (both in a real Redis), metrics, cost, access log. The service has one core for itself;
+upstream, Redis and load generator share the other one. Ratios are to a bare relay, measured in turn with it.
 """
 
 import json
 import os
 import subprocess
-import sys
 import tempfile
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from aiapp_service.config import (
-    AuthConfig,
-    BackendConfig,
-    InferenceConfig,
-    ModelConfig,
-    ProviderConfig,
-    ProviderKind,
-    ServiceConfig,
-    dump,
-)
 from tests.bench.report import cpu_seconds, tell
-from tests.stack.wait import wait_until
+from tests.bench.serving import CACHED, CORES, KEY, RELAY, SERVICE, UPSTREAM, Bench, bench
 
 RUNS = 3
-SECONDS = 5
+SECONDS = 4
 CONCURRENCY = 32
-TOKENS = 50
-UPSTREAM, SERVICE = 18191, 18192
-CORES = sorted(os.sched_getaffinity(0))
+LIVE_STREAMS = 128
+MOST_CONNECTIONS = 512
 MESSAGES = [{"role": "user", "content": "Say something fixed, as long as it is short."}]
+AT_ONCE = f"{CONCURRENCY} at once, one core"
 
 
 def main() -> None:
@@ -41,87 +27,85 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         load = Path(folder) / "load"
         subprocess.run(["go", "build", "-o", load, "."], cwd=Path(__file__).parent / "load", check=True)
-        with _upstream(load), _service(Path(folder)) as pid:
-            for name, model, stream in (
-                ("mock", "mock", False),
-                ("relay", "chat", False),
-                ("relay_stream", "chat", True),
-            ):
-                _measure(load, pid, name, model, stream=stream)
+        with bench(load, Path(folder)) as running:
+            tell("gateway_ready", [running.ready_seconds], "s", "from the start of the process; aim: 1")
+            tell("gateway_idle_memory", [running.idle_mebibytes], "MiB", "aim: 60")
+            _throughput(load, running)
+            _latency(load)
+            _streams(load, running)
+            _many(load)
+            _cache(load)
 
 
-def _measure(load: Path, pid: int, name: str, model: str, *, stream: bool) -> None:
-    body = json.dumps({"model": model, "messages": MESSAGES, "stream": stream}, separators=(",", ":"))
-    through, direct = (f"http://127.0.0.1:{port}/v1/chat/completions" for port in (SERVICE, UPSTREAM))
-    many, cpu, added, first = [], [], [], []
+def _throughput(load: Path, running: Bench) -> None:
+    ours, relays, cpu, shares, tails = [], [], [], [], []
     for _ in range(RUNS):
-        before = cpu_seconds(pid)
-        found = _load(load, through, body, CONCURRENCY)
-        cpu.append(1e6 * (cpu_seconds(pid) - before) / found["requests"])
-        many.append(found)
-        alone, without = _load(load, through, body, 1), _load(load, direct, body, 1)
-        added.append(alone["p50_ms"] - without["p50_ms"])
-        first.append(alone["first_p50_ms"] - without["first_p50_ms"])
-    at_once = f"{CONCURRENCY} at once, one core"
-    tell(f"gateway_{name}_throughput", [run["per_second"] for run in many], "requests/s", at_once)
-    tell(f"gateway_{name}_cpu", cpu, "us/request", at_once)
-    tell(f"gateway_{name}_p99", [run["p99_ms"] for run in many], "ms", at_once)
-    tell(f"gateway_{name}_added_p50", added, "ms", "the same request without the service")
-    if stream:
-        tell(f"gateway_{name}_events", [run["events_per_second"] for run in many], "events/s", at_once)
-        tell(f"gateway_{name}_added_first_token", first, "ms", "the same request without the service")
+        before = cpu_seconds(running.service)
+        found = _load(load, SERVICE, "chat", CONCURRENCY)
+        cpu.append(1e6 * (cpu_seconds(running.service) - before) / found["requests"])
+        bare = _load(load, RELAY, "chat", CONCURRENCY)
+        ours.append(found["per_second"])
+        relays.append(bare["per_second"])
+        shares.append(found["per_second"] / bare["per_second"])
+        tails.append(found["p99_ms"])
+    tell("gateway_throughput", ours, "requests/s", f"{AT_ONCE}; aim: 3000")
+    tell("gateway_bare_relay_throughput", relays, "requests/s", AT_ONCE)
+    tell("gateway_throughput_ratio", shares, "of the bare relay", AT_ONCE)
+    tell("gateway_cpu", cpu, "us/request", f"{AT_ONCE}; aim: 300")
+    tell("gateway_p99", tails, "ms", AT_ONCE)
 
 
-def _load(load: Path, url: str, body: str, concurrency: int) -> dict[str, float]:
+def _latency(load: Path) -> None:
+    added = [
+        _load(load, SERVICE, "chat", 1)["p50_ms"] - _load(load, UPSTREAM, "chat", 1)["p50_ms"] for _ in range(RUNS)
+    ]
+    tell("gateway_added_p50", added, "ms", "the same request without the service, one at a time; aim: 0.7")
+
+
+def _streams(load: Path, running: Bench) -> None:
+    events, shares, cpu = [], [], []
+    for _ in range(RUNS):
+        before = cpu_seconds(running.service)
+        found = _load(load, SERVICE, "chat", CONCURRENCY, stream=True)
+        cpu.append(1e6 * (cpu_seconds(running.service) - before) / found["requests"])
+        events.append(found["events_per_second"])
+        shares.append(
+            found["events_per_second"] / _load(load, RELAY, "chat", CONCURRENCY, stream=True)["events_per_second"]
+        )
+    tell("gateway_stream_events", events, "events/s", f"{AT_ONCE}; aim: 100000")
+    tell("gateway_stream_events_ratio", shares, "of the bare relay", AT_ONCE)
+    tell("gateway_stream_cpu", cpu, "us/request", AT_ONCE)
+    middle, tail = [], []
+    for _ in range(RUNS):
+        through, direct = (_load(load, port, "paced", LIVE_STREAMS, stream=True) for port in (SERVICE, UPSTREAM))
+        middle.append(through["first_p50_ms"] - direct["first_p50_ms"])
+        tail.append(through["first_p99_ms"] - direct["first_p99_ms"])
+    live = f"the same without the service, {LIVE_STREAMS} paced streams alive"
+    tell("gateway_added_first_token_p50", middle, "ms", f"{live}; aim: 2")
+    tell("gateway_added_first_token_p99", tail, "ms", f"{live}; aim: 15")
+
+
+def _many(load: Path) -> None:
+    found = _load(load, SERVICE, "chat", MOST_CONNECTIONS, may_fail=True)
+    tell("gateway_failures_at_512", [found["failed"]], "requests", f"of {found['requests']:.0f}; aim: 0")
+
+
+def _cache(load: Path) -> None:
+    hits = [_load(load, CACHED, "chat", 1)["p50_ms"] for _ in range(RUNS)]
+    tell("gateway_cache_hit_p50", hits, "ms", "one at a time, whole answer; aim: 1")
+
+
+def _load(
+    load: Path, port: int, model: str, concurrency: int, *, stream: bool = False, may_fail: bool = False
+) -> dict[str, float]:
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    body = json.dumps({"model": model, "messages": MESSAGES, "stream": stream}, separators=(",", ":"))
     command = ["taskset", "-c", str(CORES[0]), str(load), "run", url, body, str(concurrency), str(SECONDS)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    if found["failed"]:
+    done = subprocess.run(command, check=True, capture_output=True, env={**os.environ, "LOAD_KEY": KEY})
+    found: dict[str, float] = json.loads(done.stdout)
+    if found["failed"] and not may_fail:
         raise RuntimeError(f"{found['failed']:.0f} requests to {url} failed")
     return found
-
-
-@contextmanager
-def _upstream(load: Path) -> Iterator[None]:
-    command = ["taskset", "-c", str(CORES[0]), str(load), "upstream", f"127.0.0.1:{UPSTREAM}", str(TOKENS)]
-    with subprocess.Popen(command) as process:
-        try:
-            wait_until("upstream answers", lambda: _answers(f"http://127.0.0.1:{UPSTREAM}/v1/models"), seconds=10)
-            yield
-        finally:
-            process.terminate()
-
-
-@contextmanager
-def _service(folder: Path) -> Iterator[int]:
-    config = ServiceConfig(
-        auth=AuthConfig(anonymous=True),
-        providers=(ProviderConfig(name="fake", kind=ProviderKind.MOCK),),
-        inference=(InferenceConfig(name="fixed", base_url=f"http://127.0.0.1:{UPSTREAM}/v1"),),
-        models=(
-            ModelConfig(name="chat", backends=(BackendConfig(inference="fixed", model="fixed"),)),
-            ModelConfig(name="mock", backends=(BackendConfig(provider="fake", model="mock"),)),
-        ),
-    )
-    file = folder / "config.yaml"
-    file.write_text(dump(config), encoding="utf-8")
-    service = [sys.executable, "-m", "aiapp_service", "api", "--config", str(file), "--port", str(SERVICE)]
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(["taskset", "-c", str(CORES[-1]), *service], stdout=log) as process,
-    ):
-        try:
-            wait_until("service answers", lambda: _answers(f"http://127.0.0.1:{SERVICE}/livez"), seconds=10)
-            yield process.pid
-        finally:
-            process.terminate()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

@@ -29,7 +29,16 @@ def cpu_seconds(pid: int) -> float:
 
 def peak_mebibytes(pid: int) -> float:
     """The most memory that a process ever had resident."""
+    return _memory(pid, "VmHWM:")
+
+
+def resident_mebibytes(pid: int) -> float:
+    """The memory that a process has resident now."""
+    return _memory(pid, "VmRSS:")
+
+
+def _memory(pid: int, line_of: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(line_of):
             return int(line.split()[1]) / 1024
     return 0.0

@@ -13,13 +13,18 @@ class DeadlineExceeded(AssertionError):
 
 
 def wait_until(
-    what: str, probe: Callable[[], T | None], *, seconds: float, seen: Callable[[], object] | None = None
+    what: str,
+    probe: Callable[[], T | None],
+    *,
+    seconds: float,
+    seen: Callable[[], object] | None = None,
+    pause: float = POLL_SECONDS,
 ) -> T:
     """Call `probe` until it gives something truthy, and return that.
 
     Args:
         what: the state waited for, for the failure message.
-        probe: looked at every quarter of a second; its exceptions are not swallowed.
+        probe: looked at every `pause` seconds; its exceptions are not swallowed.
         seconds: the deadline.
         seen: gives what to show when the deadline passes; without it the last value of `probe`.
 
@@ -34,4 +39,4 @@ def wait_until(
         if time.monotonic() > deadline:
             last = seen() if seen is not None else value
             raise DeadlineExceeded(f"not within {seconds:g} s: {what}\nlast seen: {last}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)

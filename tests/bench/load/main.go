@@ -1,7 +1,10 @@
 // A fixed upstream and a closed-loop load generator for the gateway's benchmark.
 //
 //	load upstream ADDRESS TOKENS             an OpenAI-compatible server that answers at once, always the same
+//	                                         (20 ms between the tokens where the model is called "paced")
 //	load run URL BODY CONCURRENCY SECONDS    ask as fast as answers come; one JSON object on standard output
+//
+// The API key that is sent stands in the environment variable LOAD_KEY.
 package main
 
 import (
@@ -56,8 +59,12 @@ func serve(address string, tokens int) error {
 			return
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
-		flusher := w.(http.Flusher)
+		flusher, pause := w.(http.Flusher), time.Duration(0)
+		if bytes.Contains(body, []byte(`"model":"paced"`)) {
+			pause = 20 * time.Millisecond
+		}
 		for range tokens {
+			time.Sleep(pause)
 			w.Write(token)
 			flusher.Flush()
 		}
@@ -75,7 +82,13 @@ type result struct {
 
 func ask(client *http.Client, url string, body []byte) result {
 	started := time.Now()
-	answer, err := client.Post(url, "application/json", bytes.NewReader(body))
+	request, err := http.NewRequest("POST", url, bytes.NewReader(body))
+	if err != nil {
+		log.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("LOAD_KEY"))
+	answer, err := client.Do(request)
 	if err != nil {
 		return result{}
 	}
@@ -128,6 +141,7 @@ func report(url string, body []byte, concurrency int, length time.Duration) {
 		"requests": len(whole), "failed": failed, "per_second": float64(len(whole)) / elapsed,
 		"events_per_second": float64(events) / elapsed,
 		"p50_ms":            at(whole, 0.5), "p99_ms": at(whole, 0.99), "first_p50_ms": at(first, 0.5),
+		"first_p99_ms": at(first, 0.99),
 	})
 }
 
