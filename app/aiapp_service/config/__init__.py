@@ -130,6 +130,7 @@ class ServiceConfig(Section):
     budgets: tuple[BudgetConfig, ...] = ()
     fail_open: bool = Field(default=True, description="Whether requests go on while limits cannot be asked for.")
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(default=(), description="Whose X-Forwarded-For is believed.")
+    fetch_hosts: tuple[str, ...] = Field(default=(), description="Hosts from which images of requests are fetched.")
     cors: CorsConfig = CorsConfig()
     providers: tuple[ProviderConfig, ...] = ()
     inference: tuple[InferenceConfig, ...] = ()

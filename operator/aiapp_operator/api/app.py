@@ -5,10 +5,13 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from aiapp_operator.api.access import Budget
 from aiapp_operator.api.base import ApiModel, Image, Rule, Toggle
+from aiapp_operator.api.content import Cache, Guardrail, Prompt
 from aiapp_operator.api.data import ManagedPostgres, ManagedRedis, Postgres, Redis
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.models import Model, Provider
+from aiapp_operator.api.monitoring import Monitoring
 from aiapp_operator.api.serving import Api, Worker
 from aiapp_operator.api.status import AIAppStatus
 
@@ -63,6 +66,25 @@ class AIAppSpec(ApiModel):
         description="Model names that clients ask for.",
         json_schema_extra=_NAMED,
     )
+    prompts: list[Prompt] = Field(
+        default_factory=list,
+        max_length=128,
+        description="Versions of prompt templates that clients use by name.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name", "version"]},
+    )
+    cache: Cache | None = Field(default=None, description="Caches of answers; unset: none.")
+    guardrails: list[Guardrail] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Rules for what clients send and models answer, in the order in which they are applied.",
+        json_schema_extra=_NAMED,
+    )
+    budgets: list[Budget] = Field(
+        default_factory=list,
+        max_length=16,
+        description="US dollars that may be spent, over all API pods.",
+        json_schema_extra=_NAMED,
+    )
     postgres: Postgres = Field(
         default_factory=lambda: Postgres(managed=ManagedPostgres()),
         description="The SQL database: managed (default) or external.",
@@ -75,6 +97,7 @@ class AIAppSpec(ApiModel):
         default_factory=Toggle,
         description="Schema migrations that run before each new revision of the service.",
     )
+    monitoring: Monitoring = Field(default_factory=Monitoring, description="What the application tells about itself.")
     network_policy: Toggle = Field(
         default_factory=Toggle,
         description="NetworkPolicies that let only this AIApp's pods reach its databases and model servers.",
@@ -93,6 +116,11 @@ class AIAppSpec(ApiModel):
             "!has(self.models) || self.models.all(m, m.backends.all(b, !has(b.inference) || "
             "(has(self.inference) && self.inference.exists(i, i.name == b.inference))))",
             "models[].backends[].inference: every inference must be the name of an entry of spec.inference",
+        ),
+        Rule(
+            "!has(self.cache) || !has(self.cache.semantic) || (has(self.models) && self.models.exists(m, "
+            "m.name == self.cache.semantic.embeddingModel && has(m.kind) && m.kind == 'Embedding'))",
+            "cache.semantic.embeddingModel must be the name of an entry of spec.models with kind Embedding",
         ),
     )
 

@@ -12,6 +12,8 @@ class ProviderKind(StrEnum):
     """The wire protocol of a provider."""
 
     OPENAI = "OpenAI"
+    ANTHROPIC = "Anthropic"
+    GOOGLE = "Google"
     OPENAI_COMPATIBLE = "OpenAICompatible"
     MOCK = "Mock"
 
@@ -21,7 +23,7 @@ class Provider(ApiModel):
 
     name: PartName = Field(description="Name of this provider; models refer to it.")
     kind: ProviderKind = Field(
-        description="OpenAI, OpenAICompatible, or Mock: deterministic answers for tests and demos."
+        description="OpenAI, Anthropic, Google, OpenAICompatible, or Mock: deterministic answers for tests and demos."
     )
     base_url: Annotated[str, Field(max_length=2048, pattern=r"^$|^https?://[^\s]+$")] = Field(
         default="",
@@ -30,7 +32,7 @@ class Provider(ApiModel):
     )
     api_key_secret_ref: SecretKeyRef | None = Field(
         default=None,
-        description="The provider's API key. Required for OpenAI. Read again when the Secret changes.",
+        description="The provider's API key. Required for OpenAI, Anthropic and Google. Read again when it changes.",
     )
     cel: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -38,8 +40,8 @@ class Provider(ApiModel):
             "baseURL is required for kind OpenAICompatible",
         ),
         Rule(
-            "self.kind != 'OpenAI' || has(self.apiKeySecretRef)",
-            "apiKeySecretRef is required for kind OpenAI",
+            "!(self.kind in ['OpenAI', 'Anthropic', 'Google']) || has(self.apiKeySecretRef)",
+            "apiKeySecretRef is required for the kinds OpenAI, Anthropic and Google",
         ),
         Rule(
             "self.kind != 'Mock' || (!has(self.apiKeySecretRef) && (!has(self.baseURL) || self.baseURL == ''))",
@@ -71,8 +73,24 @@ class Backend(ApiModel):
         default=None,
         description="Model name sent to the backend. Required for providers; ignored by single-model engines.",
     )
+    weight: int = Field(
+        default=1,
+        ge=0,
+        le=1_000_000,
+        description="Share of requests, with strategy Weighted; 0: only when others fail.",
+    )
     price: Price | None = Field(
-        default=None, description="What its tokens cost; unset: counted as unknown, never as free."
+        default=None,
+        description=(
+            "What its tokens cost; unset: the list price of well-known models of OpenAI, Anthropic and Google, else "
+            "counted as unknown, never as free."
+        ),
+    )
+    context_window: int | None = Field(
+        default=None,
+        ge=1,
+        le=2_000_000_000,
+        description="Tokens that fit; longer requests go to the next backend. Unset: tried, and passed on if refused.",
     )
     cel: ClassVar[tuple[Rule, ...]] = (
         Rule("has(self.inference) != has(self.provider)", "give exactly one of inference, provider"),
@@ -88,6 +106,16 @@ class ModelKind(StrEnum):
 
     CHAT = "Chat"
     EMBEDDING = "Embedding"
+
+
+class Strategy(StrEnum):
+    """In which order backends are tried."""
+
+    PRIORITY = "Priority"
+    WEIGHTED = "Weighted"
+    LEAST_BUSY = "LeastBusy"
+    LATENCY = "Latency"
+    COST = "Cost"
 
 
 class Timeouts(ApiModel):
@@ -106,10 +134,24 @@ class Model(ApiModel):
 
     name: ModelName = Field(description='The name clients send as "model".')
     kind: ModelKind = Field(default=ModelKind.CHAT, description="Chat or Embedding.")
+    strategy: Strategy = Field(
+        default=Strategy.PRIORITY,
+        description=(
+            "Which backend is tried first: Priority (as listed), Weighted (by weight), LeastBusy (fewest requests), "
+            "Latency (fastest lately), Cost (cheapest)."
+        ),
+    )
     backends: list[Backend] = Field(
         min_length=1,
         max_length=16,
-        description="In order of preference: the next one is tried when one fails before its first token.",
+        description="The next one is tried when one fails before its first token.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits of each phase of a request.")
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.strategy) || self.strategy != 'Weighted' || "
+            "self.backends.exists(b, !has(b.weight) || b.weight > 0)",
+            "backends[].weight: with strategy Weighted at least one has to be more than 0",
+        ),
+    )

@@ -5,6 +5,7 @@ dropped in silence. It also insists on what makes an API good: a description on 
 bound on every text, list and map, a merge strategy on every list, a message on every rule.
 """
 
+from enum import Enum
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -104,7 +105,11 @@ def _default(info: FieldInfo) -> Any:
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if value in ("", [], {}):
         return None
-    return value.value if hasattr(value, "value") else value
+    return [_plain(item) for item in value] if isinstance(value, list) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
 
 
 def _model_in(annotation: Any) -> type[ApiModel] | None:

@@ -1,34 +1,9 @@
 """spec.api and spec.workers: the stateless parts that run the bundled service."""
 
-from typing import ClassVar
-
 from pydantic import Field
 
-from aiapp_operator.api.base import ApiModel, PartName, Resources, Rule, SecretRef
-
-
-class ApiKeys(ApiModel):
-    """API keys of clients, one Secret entry each."""
-
-    secret_ref: SecretRef = Field(
-        description="Secret whose keys are client names and whose values are their API keys. Read again on change."
-    )
-
-
-class Auth(ApiModel):
-    """Who may call the API. With neither field set every request is answered with 401."""
-
-    cel: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "!(has(self.apiKeys) && has(self.anonymous) && self.anonymous)",
-            "give either apiKeys or anonymous: true, not both: with anonymous the keys would protect nothing",
-        ),
-    )
-    api_keys: ApiKeys | None = Field(default=None, description="Let clients in that send one of these API keys.")
-    anonymous: bool = Field(
-        default=False,
-        description="true lets everybody in without a key. Only for demos and trusted networks.",
-    )
+from aiapp_operator.api.access import Auth, Cors, HostName, Network, RateLimit
+from aiapp_operator.api.base import ApiModel, PartName, Resources
 
 
 class Api(ApiModel):
@@ -41,6 +16,33 @@ class Api(ApiModel):
     auth: Auth = Field(
         default_factory=Auth,
         description="Who may call the API. With none of its fields set every request is answered with 401.",
+    )
+    rate_limit: RateLimit | None = Field(
+        default=None, description="How much each key, tenant or address may ask for, over all API pods."
+    )
+    cors: Cors | None = Field(default=None, description="Which web pages may call the API from a browser.")
+    trusted_proxies: list[Network] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Networks (CIDR) of proxies whose X-Forwarded-For is believed, for limits per IP.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "set",
+            "x-kubernetes-validations": [
+                {
+                    "rule": "self.all(n, isCIDR(n) || isIP(n))",
+                    "message": "trustedProxies: give networks such as 10.0.0.0/8, or addresses",
+                }
+            ],
+        },
+    )
+    fetch_hosts: list[HostName] = Field(
+        default_factory=list,
+        max_length=64,
+        description=(
+            "Hosts from which the API may fetch images that requests name by URL, for backends that cannot do it "
+            "themselves. Addresses inside the cluster are never fetched."
+        ),
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 

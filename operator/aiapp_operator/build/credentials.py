@@ -19,6 +19,7 @@ CREDENTIALS_DIR = "/etc/aiapp/credentials"
 API_KEYS_DIR = "/etc/aiapp/api-keys"
 POSTGRES_URL = "postgres/url"
 REDIS_URL = "redis/url"
+JWKS = "jwt/jwks.json"
 CHECK = "check-secrets"
 
 
@@ -61,9 +62,33 @@ def provider_credentials(app: AIApp) -> tuple[Credential, ...]:
     )
 
 
+def jwks_credential(app: AIApp) -> Credential | None:
+    """Public keys of the identity provider, where they come from a Secret."""
+    jwt = app.spec.api.auth.jwt
+    if jwt is None or jwt.jwks_secret_ref is None:
+        return None
+    return Credential(jwt.jwks_secret_ref.name, jwt.jwks_secret_ref.key, JWKS)
+
+
+def guardrail_path(name: str) -> str:
+    """Where the key of a guardrail's endpoint is, below CREDENTIALS_DIR."""
+    return f"guardrails/{name}"
+
+
+def guardrail_credentials(app: AIApp) -> tuple[Credential, ...]:
+    """API keys of moderation endpoints that have one."""
+    return tuple(
+        Credential(g.api_key_secret_ref.name, g.api_key_secret_ref.key, guardrail_path(g.name))
+        for g in app.spec.guardrails
+        if g.api_key_secret_ref is not None
+    )
+
+
 def service_credentials(app: AIApp) -> tuple[Credential, ...]:
     """What API and worker pods use."""
-    return (postgres_credential(app), redis_credential(app), *provider_credentials(app))
+    databases = (postgres_credential(app), redis_credential(app))
+    jwks = jwks_credential(app)
+    return (*databases, *provider_credentials(app), *((jwks,) if jwks else ()), *guardrail_credentials(app))
 
 
 def credentials_volume(credentials: tuple[Credential, ...]) -> Manifest:

@@ -1,6 +1,7 @@
 """AIApp -> configuration of the service -> ConfigMap."""
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from aiapp_operator.api import models as api
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.build import addresses, credentials
+from aiapp_operator.build import addresses, credentials, service_access, service_content
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.duration import seconds
 from aiapp_operator.build.metadata import child
@@ -51,13 +52,23 @@ def service_config(app: AIApp) -> service.ServiceConfig:
     try:
         return service.ServiceConfig(
             app=app.name,
-            auth=_auth(app),
+            auth=service_access.auth(app),
+            rate_limit=service_access.rate_limit(app),
+            fail_open=service_access.fail_open(app),
+            budgets=service_access.budgets(app),
+            trusted_proxies=tuple(ip_network(network) for network in app.spec.api.trusted_proxies),
+            fetch_hosts=tuple(app.spec.api.fetch_hosts),
+            cors=service_access.cors(app),
             providers=tuple(_provider(p) for p in app.spec.providers),
             inference=tuple(
                 service.InferenceConfig(name=i.name, base_url=addresses.inference_url(app, i))
                 for i in app.spec.inference
             ),
             models=tuple(_model(m) for m in app.spec.models),
+            prompts=service_content.prompts(app),
+            guardrails=service_content.guardrails(app),
+            cache=service_content.cache(app),
+            tracing=_tracing(app),
             workers=tuple(
                 service.WorkerConfig(name=w.name, queues=tuple(w.queues), concurrency=w.concurrency)
                 for w in app.spec.workers
@@ -81,12 +92,6 @@ def config_volume(app: AIApp) -> Manifest:
     return {"name": "config", "configMap": {"name": names.config(app.name), "defaultMode": 0o444}}
 
 
-def _auth(app: AIApp) -> service.AuthConfig:
-    auth = app.spec.api.auth
-    keys = Path(credentials.API_KEYS_DIR) if auth.api_keys is not None else None
-    return service.AuthConfig(anonymous=auth.anonymous, api_keys_dir=keys)
-
-
 def _provider(provider: api.Provider) -> service.ProviderConfig:
     has_key = provider.api_key_secret_ref is not None
     return service.ProviderConfig(
@@ -102,6 +107,7 @@ def _model(model: api.Model) -> service.ModelConfig:
     return service.ModelConfig(
         name=model.name,
         kind=service.ModelKind(model.kind.value),
+        strategy=service.Strategy(model.strategy.value),
         backends=tuple(_backend(b) for b in model.backends),
         timeouts=service.TimeoutsConfig(
             connect=seconds(timeouts.connect),
@@ -118,10 +124,17 @@ def _backend(backend: api.Backend) -> service.BackendConfig:
         inference=backend.inference,
         provider=backend.provider,
         model=backend.model or backend.inference or "",
+        weight=backend.weight,
+        context_window=backend.context_window,
         price=None
         if price is None
         else service.PriceConfig.model_validate(price.model_dump(by_alias=True, exclude_none=True)),
     )
+
+
+def _tracing(app: AIApp) -> service.TracingConfig | None:
+    tracing = app.spec.monitoring.tracing
+    return service.TracingConfig(endpoint=tracing.endpoint, content=tracing.content) if tracing.endpoint else None
 
 
 def _database(app: AIApp) -> service.DatabaseConfig:

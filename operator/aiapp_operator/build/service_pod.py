@@ -6,7 +6,7 @@ from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
-from aiapp_operator.build import credentials, service_config
+from aiapp_operator.build import content, credentials, service_config
 from aiapp_operator.build.metadata import child
 from aiapp_operator.build.pod import SERVICE_UID, container, empty_dir, http_probe, mount, pod_spec, pod_template
 from aiapp_operator.build.service_config import RenderedConfig
@@ -47,6 +47,10 @@ def deployment(
         credentials.credentials_volume(credentials.service_credentials(app)),
         empty_dir("tmp", "1Gi"),
     ]
+    files = content.volume(app)
+    if files is not None:
+        mounts.append(content.content_mount())
+        volumes.append(files)
     if keys is not None:
         mounts.append(mount("api-keys", credentials.API_KEYS_DIR, read_only=True))
         volumes.append(credentials.api_keys_volume(keys.secret_ref.name))

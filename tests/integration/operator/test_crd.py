@@ -17,6 +17,7 @@ KEY = {"secretRef": {"name": "keys"}}
 MOCK = {"name": "fake", "kind": "Mock"}
 HUB = {"source": "hf://org/name"}
 CHAT = {"name": "chat", "backends": [{"provider": "fake", "model": "m"}]}
+JWT = {"issuer": "https://id.example.com", "audiences": ["app"]}
 URL = {"urlSecretRef": {"name": "db", "key": "url"}}
 
 
@@ -62,13 +63,30 @@ def toleration(**fields: Any) -> dict[str, Any]:
     return inference(placement={"tolerations": [fields]})
 
 
+def api(**fields: Any) -> dict[str, Any]:
+    return {"api": fields}
+
+
+def auth(**fields: Any) -> dict[str, Any]:
+    return api(auth=fields)
+
+
+def guardrail(**fields: Any) -> dict[str, Any]:
+    return {"guardrails": [{"name": "g", "kind": "PII", **fields}]}
+
+
+def semantic(**fields: Any) -> dict[str, Any]:
+    embed = {"name": "embed", "kind": "Embedding", "backends": [{"provider": "fake", "model": "e"}]}
+    return {"providers": [MOCK], "models": [embed], "cache": {"semantic": {"embeddingModel": "embed", **fields}}}
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     # spec, path of the field, words of the remedy
     ({"api": {"replicas": -1}}, "spec.api.replicas", "greater than or equal to 0"),
     ({"api": {"replicas": 1001}}, "spec.api.replicas", "less than or equal to 1000"),
     ({"api": {"replicas": "2"}}, "spec.api.replicas", "expected numeric"),
     ({"api": {"replcas": 2}}, "spec.api.replcas", "not declared in schema"),
-    ({"api": {"auth": {"anonymous": True, "apiKeys": KEY}}}, "spec.api.auth", "either apiKeys or anonymous"),
+    ({"api": {"auth": {"anonymous": True, "apiKeys": KEY}}}, "spec.api.auth", "anonymous: true alone"),
     ({"api": {"auth": {"apiKeys": {}}}}, "spec.api.auth.apiKeys.secretRef", "Required"),
     ({"api": {"auth": {"apiKeys": {"secretRef": {"name": "Wrong Name"}}}}}, "secretRef.name", "should match"),
     ({"api": {"auth": {"apiKeys": {"secretRef": {"name": "x", "namespace": "y"}}}}}, "namespace", "not declared"),
@@ -109,8 +127,10 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (inference(rollout={"strategy": "BlueGreen"}), "rollout.strategy", '"Recreate", "RollingUpdate"'),
     (toleration(operator="Equal"), "placement.tolerations[0]", "needs operator: Exists"),
     (toleration(key="k", operator="Exists", value="v"), "placement.tolerations[0]", "has no value"),
-    (provider(kind="Anthropic"), "spec.providers[0].kind", '"OpenAI"'),
-    (provider(kind="OpenAI"), "spec.providers[0]", "apiKeySecretRef is required for kind OpenAI"),
+    (provider(kind="Cohere"), "spec.providers[0].kind", '"OpenAI", "Anthropic", "Google"'),
+    (provider(kind="OpenAI"), "spec.providers[0]", "apiKeySecretRef is required for the kinds OpenAI"),
+    (provider(kind="Anthropic"), "spec.providers[0]", "apiKeySecretRef is required"),
+    (provider(kind="Google"), "spec.providers[0]", "apiKeySecretRef is required"),
     (provider(kind="OpenAICompatible"), "spec.providers[0]", "baseURL is required"),
     (provider(baseURL="https://x.example/v1"), "spec.providers[0]", "remove them"),
     (provider(kind="OpenAICompatible", baseURL="llm.example.com"), "spec.providers[0].baseURL", "should match"),
@@ -132,6 +152,43 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"redis": {"managed": {}, "external": URL}}, "spec.redis", "exactly one of managed, external"),
     ({"redis": {"managed": {"storage": {"size": "0"}}}}, "spec.redis.managed.storage.size", "more than 0"),
     ({"migrations": {"enabled": "no"}}, "spec.migrations.enabled", "boolean"),
+    (model(strategy="Random"), "spec.models[0].strategy", '"Priority", "Weighted"'),
+    (
+        model(strategy="Weighted", backends=[{"provider": "fake", "model": "m", "weight": 0}]),
+        "spec.models[0]",
+        "at least one has to be more than 0",
+    ),
+    (backend(provider="fake", model="m", contextWindow=0), "contextWindow", "greater than or equal to 1"),
+    (auth(jwt={"issuer": "https://id.example.com"}), "spec.api.auth.jwt.audiences", "Required"),
+    (auth(jwt={**JWT, "issuer": "id.example.com"}), "spec.api.auth.jwt.issuer", "should match"),
+    (auth(jwt={**JWT, "jwksURL": "http://id.example.com/keys"}), "spec.api.auth.jwt.jwksURL", "should match"),
+    (
+        auth(jwt={**JWT, "jwksURL": "https://id.example.com/k", "jwksSecretRef": {"name": "s", "key": "k"}}),
+        "spec.api.auth.jwt",
+        "one of jwksURL and jwksSecretRef",
+    ),
+    (auth(jwt=JWT, anonymous=True), "spec.api.auth", "anonymous: true alone"),
+    (api(rateLimit={"requestsPerMinute": 0}), "spec.api.rateLimit.requestsPerMinute", "greater than or equal to 1"),
+    (api(rateLimit={"per": "User"}), "spec.api.rateLimit.per", '"Key", "Tenant", "IP"'),
+    (api(cors={"allowedOrigins": ["app.example.com"]}), "spec.api.cors.allowedOrigins[0]", "should match"),
+    (api(trustedProxies=["10.0.0.0/99"]), "spec.api.trustedProxies", "give networks such as 10.0.0.0/8"),
+    (api(fetchHosts=["https://x.example"]), "spec.api.fetchHosts[0]", "should match"),
+    (guardrail(kind="Pattern"), "spec.guardrails[0]", "patterns is required for kind Pattern"),
+    (guardrail(kind="PII", patterns=["x"]), "spec.guardrails[0]", "patterns is for kind Pattern only"),
+    (guardrail(kind="Length"), "spec.guardrails[0]", "maxCharacters is required for kind Length"),
+    (guardrail(kind="Topics"), "spec.guardrails[0]", "topics is required for kind Topics"),
+    (guardrail(kind="JSONSchema", stages=["Output"]), "spec.guardrails[0]", "schemaRef is required"),
+    (guardrail(kind="JSONSchema", schemaRef={"name": "s", "key": "k"}), "spec.guardrails[0]", "set stages: [Output]"),
+    (guardrail(kind="Moderation"), "spec.guardrails[0]", "url is required for kind Moderation"),
+    (guardrail(kind="PromptInjection", action="Redact"), "spec.guardrails[0]", "use Block or Audit"),
+    (guardrail(stages=[]), "spec.guardrails[0].stages", "at least 1"),
+    ({"cache": {"semantic": {"embeddingModel": "embed"}}}, "spec", "an entry of spec.models with kind Embedding"),
+    (semantic(threshold="0.5"), "spec.cache.semantic.threshold", "between 0.8 and 1"),
+    ({"cache": {"exact": {"ttl": "soon"}}}, "spec.cache.exact.ttl", "should match"),
+    ({"budgets": [{"name": "b"}]}, "spec.budgets[0].limitUSD", "Required"),
+    ({"budgets": [{"name": "b", "limitUSD": "-1"}]}, "spec.budgets[0].limitUSD", "should match"),
+    ({"prompts": [{"name": "p", "configMapRef": {"name": "c", "key": "k"}}]}, "spec.prompts", "version"),
+    ({"monitoring": {"tracing": {"endpoint": "collector:4318"}}}, "spec.monitoring.tracing.endpoint", "should match"),
 ]
 
 

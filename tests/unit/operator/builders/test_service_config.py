@@ -1,8 +1,10 @@
 import pytest
+import yaml
 
 from aiapp_operator.build.service_config import FILE, config_map, rendered_config, service_config
 from aiapp_operator.errors import Stalled
 from aiapp_service import config as service
+from tests import golden
 from tests.unit.operator.examples import LLAMA, find, make_app, settled
 
 OPENAI = {"name": "openai", "kind": "OpenAI", "apiKeySecretRef": {"name": "llm-keys", "key": "openai"}}
@@ -51,6 +53,48 @@ def test_every_file_of_the_configuration_is_mounted():
     }
     keys = next(m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "api-keys")
     assert keys["mountPath"] == str(config.auth.api_keys_dir)
+
+
+def _files(value):
+    """All paths in a configuration."""
+    if isinstance(value, dict):
+        return {path for item in value.values() for path in _files(item)}
+    if isinstance(value, list):
+        return {path for item in value for path in _files(item)}
+    return {value} if isinstance(value, str) and value.startswith("/etc/aiapp/") else set()
+
+
+@pytest.mark.parametrize(
+    ("name", "app"), list(golden.apps()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_everything_that_is_configured_is_read_and_mounted(name, app, tmp_path):
+    rendered = rendered_config(app)
+    path = tmp_path / FILE
+    path.write_text(rendered.text, encoding="utf-8")
+    assert service.load(path) == rendered.config
+    pods = [child["spec"]["template"]["spec"] for child in golden.children(app) if child["kind"] == "Deployment"]
+    pod = next(pod for pod in pods if pod["containers"][0]["name"] == "api")
+    mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
+    mounted = {mounts["api-keys"]} if "api-keys" in mounts else set()
+    for volume in pod["volumes"]:
+        for source in volume.get("projected", {}).get("sources", []):
+            (kind,) = source
+            mounted |= {f"{mounts[volume['name']]}/{item['path']}" for item in source[kind]["items"]}
+    assert _files(yaml.safe_load(rendered.text)) == mounted, name
+
+
+def test_a_change_of_routes_and_rules_restarts_nothing():
+    base = rendered_config(make_app(providers=[OPENAI])).hash
+    model = {"name": "chat", "backends": [{"provider": "openai", "model": "gpt"}]}
+    changed = make_app(
+        providers=[OPENAI],
+        models=[model],
+        guardrails=[{"name": "pii", "kind": "PII"}],
+        budgets=[{"name": "b", "limitUSD": "5"}],
+        api={"rateLimit": {"requestsPerMinute": 5}},
+    )
+    assert rendered_config(changed).hash == base
+    assert rendered_config(make_app(monitoring={"tracing": {"endpoint": "http://c:4318"}})).hash != base
 
 
 def test_missing_secrets_are_noticed_before_the_service_starts():
