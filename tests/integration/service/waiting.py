@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-SECONDS = 10.0
+SECONDS = 30.0
 _LOOK_SECONDS = 0.01
 
 
