@@ -12,12 +12,11 @@ from aiapp_service.http.answers import respond
 from aiapp_service.http.anthropic.face import MessagesFace
 from aiapp_service.http.anthropic.request import chat_messages, chat_request, chat_tools, wants_thoughts
 from aiapp_service.http.calls import CALL
+from aiapp_service.http.shapes import MESSAGES_PATH
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.accounting import estimated_input
 from aiapp_service.pipeline.exchange import Exchange
 from aiapp_service.telemetry.metrics import Metrics
-
-PATH = "/v1/messages"
 
 
 class MessagesApi:
@@ -29,8 +28,8 @@ class MessagesApi:
 
     def add_to(self, app: web.Application) -> None:
         """Register the paths."""
-        app.router.add_post(PATH, self.create)
-        app.router.add_post(f"{PATH}/count_tokens", self.count_tokens)
+        app.router.add_post(MESSAGES_PATH, self.create)
+        app.router.add_post(f"{MESSAGES_PATH}/count_tokens", self.count_tokens)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/messages, streamed where `stream` is true. In metrics and limits it is a chat completion."""

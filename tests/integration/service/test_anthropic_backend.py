@@ -282,3 +282,19 @@ async def test_embeddings_are_not_there(serve: Serve) -> None:
         ):
             with pytest.raises(openai.InternalServerError, match="has no embeddings"):
                 await client.embeddings.create(model="embed", input="x")
+
+
+async def test_half_a_character_breaks_nothing(serve: Serve) -> None:
+    """JSON can spell what UTF-8 cannot."""
+    body = b'{"model": "chat", "messages": [{"role": "user", "content": "\\ud800 Hello"}]}'
+    headers = {"Content-Type": "application/json"}
+    async with (
+        Claude().running() as claude,
+        Upstream().running() as upstream,
+        serve(claude_config(claude)) as one,
+        serve(config(upstream.url)) as other,
+    ):
+        for api in (one, other):
+            async with api.http.post(f"{api.url}/v1/chat/completions", data=body, headers=headers) as answer:
+                assert answer.status == 200
+    assert claude.bodies[0]["messages"][0]["content"][0]["text"] == upstream.bodies[0]["messages"][0]["content"]

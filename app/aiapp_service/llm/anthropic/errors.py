@@ -4,6 +4,7 @@ https://platform.claude.com/docs/en/api/errors
 """
 
 import json
+import re
 from typing import Any
 
 from aiapp_service.llm.upstream import BackendError, Reason
@@ -24,6 +25,8 @@ _REASONS = {
     "not_found_error": Reason.MODEL_MISSING,
     "timeout_error": Reason.TIMEOUT,
 }
+# How the API words it; it has no code for it.
+_TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context (limit|window)", re.IGNORECASE)
 _MOST_MESSAGE = 2000
 
 
@@ -35,9 +38,11 @@ class Untranslatable(ValueError):
         self.param = param
 
 
-def refusal(message: str, *, type_: str = "invalid_request_error", param: str | None = None) -> bytes:
+def refusal(
+    message: str, *, type_: str = "invalid_request_error", param: str | None = None, code: str | None = None
+) -> bytes:
     """The body of an error in OpenAI's shape."""
-    return json.dumps({"error": {"message": message, "type": type_, "param": param, "code": None}}).encode()
+    return json.dumps({"error": {"message": message, "type": type_, "param": param, "code": code}}).encode()
 
 
 def as_openai(status: int, body: bytes) -> tuple[int, bytes]:
@@ -47,11 +52,13 @@ def as_openai(status: int, body: bytes) -> tuple[int, bytes]:
     """
     error = _error(body)
     type_ = str(error.get("type") or "invalid_request_error")
+    message = str(error.get("message") or f"answered {status}")[:_MOST_MESSAGE]
     details = error.get("details")
-    code = details.get("error_code") if isinstance(details, dict) else None
-    if status == 402 or (status == 400 and code in _OUT_OF_MONEY):
-        status = 429
-    return status, refusal(str(error.get("message") or f"answered {status}")[:_MOST_MESSAGE], type_=type_)
+    cause = details.get("error_code") if isinstance(details, dict) else None
+    code = "context_length_exceeded" if status == 400 and _TOO_LONG.search(message) else None
+    if status == 402 or (status == 400 and cause in _OUT_OF_MONEY):
+        status, code = 429, "insufficient_quota"
+    return status, refusal(message, type_=type_, code=code)
 
 
 def failure_of(error: Any) -> BackendError:
