@@ -9,6 +9,7 @@ from typing import Any
 
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 from aiapp_service.config import (
     BackendConfig,
@@ -144,6 +145,22 @@ async def test_several_tools_are_called_and_their_results_sent_back(serve: Serve
         ("tool_result", "toolu_01A"),
         ("tool_result", "toolu_01B"),
     ]
+
+
+class Place(BaseModel):
+    city: str = Field(min_length=1)
+
+
+async def test_answer_that_follows_a_schema(serve: Serve) -> None:
+    claude = Claude(content=({"type": "text", "text": '{"city": "Köln"}'},))
+    async with served(serve, claude) as (_, client):
+        answer = await client.chat.completions.parse(model="chat", messages=HELLO, response_format=Place)
+    assert answer.choices[0].message.parsed == Place(city="Köln")
+    format_ = claude.bodies[0]["output_config"]["format"]
+    assert format_["type"] == "json_schema"
+    assert format_["schema"]["additionalProperties"] is False
+    assert "minLength" not in format_["schema"]["properties"]["city"], "the API refuses what it cannot enforce"
+    assert "minLength" in format_["schema"]["properties"]["city"]["description"]
 
 
 FAILURES = [

@@ -14,7 +14,7 @@ from anthropic import AsyncAnthropic
 from aiapp_service import credentials
 from aiapp_service.config import AuthConfig, ModelConfig, ServiceConfig
 from aiapp_service.pipeline.principal import Principal
-from tests.integration.service.anthropic_server import TEXT, THINKING, TIME, WEATHER, Claude, error
+from tests.integration.service.anthropic_server import TEXT, THINKING, TIME, USAGE, WEATHER, Claude, error
 from tests.integration.service.conftest import FAST, Serve, Service, config, mock
 from tests.integration.service.test_anthropic_backend import claude_config
 from tests.integration.service.upstream import WORDS, Upstream
@@ -114,6 +114,7 @@ async def test_everything_in_a_request_reaches_an_openai_backend(serve: Serve) -
             output_config={"format": {"type": "json_schema", "schema": {"type": "object"}}},
             extra_body={"temperature": 0.5, "top_k": 3},
         )
+    assert upstream.bodies[0].pop("prompt_cache_key"), "the mark for the cache"
     schema = {"name": "answer", "schema": {"type": "object"}, "strict": True}
     parameters = TOOLS[0]["input_schema"]
     function = {"name": "weather", "arguments": '{"city": "Köln"}'}
@@ -169,11 +170,8 @@ async def test_claude_behind_gives_back_what_it_said(serve: Serve, streamed: boo
     said = [block.model_dump(exclude_none=True) for block in message.content]
     assert said == [{**THINKING, "signature": ""}, TEXT, WEATHER, TIME]
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "END")
-    assert (message.usage.input_tokens, message.usage.cache_read_input_tokens, message.usage.output_tokens) == (
-        15,
-        5,
-        9,
-    )
+    counts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+    assert message.usage.model_dump(include=set(counts)) == {name: USAGE[name] for name in counts}
     assert claude.bodies[0]["tools"] == TOOLS
 
 

@@ -16,14 +16,15 @@ def stop_of(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def usage_of(usage: Any) -> dict[str, int]:
-    """Tokens as Anthropic counts them: those from a cache are not part of the input."""
+    """Tokens as Anthropic counts them: those read from and written to a cache are not part of the input."""
     fields = usage if isinstance(usage, dict) else {}
-    asked, details = fields.get("prompt_tokens") or 0, fields.get("prompt_tokens_details") or {}
-    cached = min(details.get("cached_tokens") or 0, asked)
+    details = fields.get("prompt_tokens_details") or {}
+    asked, read = fields.get("prompt_tokens") or 0, details.get("cached_tokens") or 0
+    written = details.get("cache_write_tokens") or 0
     return {
-        "input_tokens": asked - cached,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": cached,
+        "input_tokens": max(asked - read - written, 0),
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": read,
         "output_tokens": fields.get("completion_tokens") or 0,
     }
 

@@ -3,6 +3,8 @@
 https://platform.claude.com/docs/en/api/messages/create
 """
 
+import hashlib
+import json
 from typing import Any
 
 from aiapp_service.http.anthropic.content import answer_of, text_of, user_messages
@@ -55,10 +57,28 @@ def chat_request(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("stream"):
         # The end of a message tells its usage.
         chat.update(stream=True, stream_options={"include_usage": True})
+    if _wants_cache(body):
+        chat["prompt_cache_key"] = _cache_key(body)
     metadata = body.get("metadata")
     if isinstance(metadata, dict) and isinstance(metadata.get("user_id"), str):
         chat["user"] = metadata["user_id"]
     return {**chat, **_output(body.get("output_config"))}
+
+
+def _wants_cache(body: dict[str, Any]) -> bool:
+    """Whether a mark for the prompt cache is anywhere in it; where exactly, a chat cannot say."""
+    if body.get("cache_control"):
+        return True
+    lists = [body.get("system"), body.get("tools")]
+    lists += [message.get("content") for message in body["messages"] if isinstance(message, dict)]
+    blocks = [block for blocks in lists if isinstance(blocks, list) for block in blocks]
+    return any(isinstance(block, dict) and block.get("cache_control") for block in blocks)
+
+
+def _cache_key(body: dict[str, Any]) -> str:
+    """The same for all requests that begin alike."""
+    beginning = json.dumps([body.get("tools"), body.get("system"), body["messages"][:1]], sort_keys=True)
+    return hashlib.sha256(beginning.encode()).hexdigest()[:32]
 
 
 def wants_thoughts(body: dict[str, Any]) -> bool:

@@ -19,7 +19,10 @@ def finish_reason(stop_reason: Any) -> str:
 
 
 def usage_of_message(usage: Any) -> dict[str, Any]:
-    """Tokens as OpenAI counts them: those read from and written to the cache are part of the prompt."""
+    """Tokens as OpenAI counts them: those read from and written to the cache are part of the prompt.
+
+    `cache_write_tokens` is no field of OpenAI's: these cost more than others.
+    """
     read, written = count(usage, "cache_read_input_tokens"), count(usage, "cache_creation_input_tokens")
     asked, answered = count(usage, "input_tokens") + read + written, count(usage, "output_tokens")
     details = usage.get("output_tokens_details") if isinstance(usage, dict) else None
@@ -27,7 +30,7 @@ def usage_of_message(usage: Any) -> dict[str, Any]:
         "prompt_tokens": asked,
         "completion_tokens": answered,
         "total_tokens": asked + answered,
-        "prompt_tokens_details": {"cached_tokens": read},
+        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
         "completion_tokens_details": {"reasoning_tokens": count(details, "thinking_tokens")},
     }
 

@@ -50,6 +50,9 @@ def message_request(body: Mapping[str, Any], abilities: Abilities = CURRENT) -> 
         sent["output_config"] = output
     if _thinks(body, sent, abilities):
         sent["thinking"] = {"type": "adaptive"}
+    if body.get("prompt_cache_key") or body.get("prompt_cache_retention"):
+        # Writing to the cache costs more than reading pays back, unless the client means to come again.
+        sent["cache_control"] = {"type": "ephemeral"}
     return sent
 
 
@@ -117,7 +120,10 @@ def _effort(body: Mapping[str, Any], abilities: Abilities) -> dict[str, Any]:
 
 
 def _thinks(body: Mapping[str, Any], sent: Mapping[str, Any], abilities: Abilities) -> bool:
-    """Whether to ask for thinking: some models do it only then. Forced tools go without."""
+    """Whether to ask for thinking: some models do it only then. Forced tools go without.
+
+    In this mode earlier turns need not bring back what was thought, which a chat has no place for.
+    """
     if body.get("reasoning_effort") in (None, "none", "minimal") or not abilities.adaptive_thinking:
         return False
     return sent.get("tool_choice", {}).get("type") not in ("any", "tool")

@@ -65,6 +65,29 @@ def test_images_in_results_of_tools_are_shown_by_the_user() -> None:
     assert made[1]["content"] == [{"type": "image_url", "image_url": {"url": "https://x/a.png"}}]
 
 
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "marked"),
+    [
+        ({}, False),
+        (MARK, True),
+        ({"system": [{"type": "text", "text": "s", **MARK}]}, True),
+        ({"tools": [{"name": "f", "input_schema": {}, **MARK}]}, True),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "s", **MARK}]}]}, True),
+        ({"system": [{"type": "text", "text": "s"}]}, False),
+    ],
+)
+def test_marks_for_the_prompt_cache_reach_anthropic(fields: dict[str, Any], marked: bool) -> None:
+    made = chat(**fields)
+    assert ("prompt_cache_key" in made) is marked
+    assert ("cache_control" in message_request(made)) is marked
+    assert "cache_control" not in made
+    longer = [*fields.get("messages", HELLO), {"role": "assistant", "content": "x"}]
+    assert chat(**{**fields, "messages": longer}).get("prompt_cache_key") == made.get("prompt_cache_key")
+
+
 @pytest.mark.parametrize(
     ("finish", "more", "stop", "sequence"),
     [
@@ -97,7 +120,7 @@ _TEXT = st.text(min_size=1, max_size=5)
 _INPUT = st.dictionaries(_TEXT, st.integers() | _TEXT | st.none(), max_size=3)
 _BLOCKS = st.lists(st.builds(lambda i, n: {"type": "tool_use", "id": i, "name": "f", "input": n}, _ID, _INPUT))
 _MESSAGE = st.builds(
-    lambda text, calls: {
+    lambda text, calls, written: {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
@@ -107,13 +130,14 @@ _MESSAGE = st.builds(
         "stop_sequence": None,
         "usage": {
             "input_tokens": len(text),
-            "cache_creation_input_tokens": 0,
+            "cache_creation_input_tokens": written,
             "cache_read_input_tokens": len(calls),
             "output_tokens": 3,
         },
     },
     _TEXT,
     _BLOCKS,
+    st.integers(0, 9),
 )
 
 

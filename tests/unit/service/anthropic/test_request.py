@@ -44,6 +44,8 @@ def call(id_: str, arguments: str = "{}") -> dict[str, Any]:
         ({"reasoning_effort": "none"}, {"output_config": {"effort": "low"}}),
         ({"reasoning_effort": "minimal"}, {"output_config": {"effort": "low"}}),
         ({"reasoning_effort": "xhigh"}, {"output_config": {"effort": "xhigh"}, "thinking": {"type": "adaptive"}}),
+        ({"prompt_cache_key": "k"}, {"cache_control": {"type": "ephemeral"}}),
+        ({"prompt_cache_retention": "24h"}, {"cache_control": {"type": "ephemeral"}}),
         ({"response_format": {"type": "text"}}, {}),
         ({"response_format": {"type": "json_object"}}, {"system": "Answer with one JSON object and nothing else."}),
         (
