@@ -46,11 +46,13 @@ class Claude:
     break_after: int | None = None  # events, then the connection is closed
     stop_after: int | None = None  # events, then the answer ends as if nothing were missing
     error_after: int | None = None  # events, then `failure` within the stream
-    between: float = 0.0  # seconds
+    before_headers: float = 0.0  # seconds
+    between: float = 0.0
     repeat: int = 1  # how often the pieces of a text are sent
     models: tuple[dict[str, Any], ...] = ()
     bodies: list[dict[str, Any]] = field(default_factory=list)
     seen: list[dict[str, str]] = field(default_factory=list)  # headers, names in lower case
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
 
@@ -86,6 +88,8 @@ class Claude:
         body = await request.json()
         self.bodies.append(body)
         self.seen.append({name.lower(): value for name, value in request.headers.items()})
+        self.asked.set()
+        await asyncio.sleep(self.before_headers)
         if self.status != 200:
             return web.json_response(self.failure, status=self.status, headers=self.headers)
         head = {"id": "msg_01XFDUDYJgAACzvnptvVoYEL", "type": "message", "role": "assistant", "model": body["model"]}

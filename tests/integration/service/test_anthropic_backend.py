@@ -252,7 +252,25 @@ async def test_next_backend_when_it_fails_before_the_first_word(serve: Serve, fa
         assert {chunk.model async for chunk in stream} == {"model-m0"}
 
 
-async def test_client_that_leaves_stops_it(serve: Serve) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_client_that_leaves_before_the_first_word_stops_it(serve: Serve, streamed: bool) -> None:
+    claude = Claude(before_headers=60)
+    patient = FAST.model_copy(update={"first_token": 50.0, "total": 100.0})
+    async with claude.running():
+        wanted = claude_config(claude)
+        models = (wanted.models[0].model_copy(update={"timeouts": patient}),)
+        async with serve(wanted.model_copy(update={"models": models})) as api, api.sdk() as client:
+            create = client.chat.completions.create
+            request = asyncio.create_task(create(model="chat", messages=HELLO, stream=streamed))
+            async with asyncio.timeout(10):
+                await claude.asked.wait()
+                request.cancel()
+                await asyncio.gather(request, return_exceptions=True)
+                await claude.left.wait()
+            await until("no request under way", lambda: api.metric("ai_active_requests") == 0)
+
+
+async def test_client_that_leaves_in_between_stops_it(serve: Serve) -> None:
     claude = Claude(between=0.02, repeat=1000)
     async with served(serve, claude) as (api, client):
         stream = await client.chat.completions.create(model="chat", messages=HELLO, stream=True)
