@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from aiapp_service.http.errors import ApiError, from_http_exception
+from aiapp_service.http.shapes import error_response
 from aiapp_service.pipeline.call import REQUEST_ID, Call
 from aiapp_service.telemetry.metrics import Metrics
 
@@ -44,18 +45,20 @@ def observing(metrics: Metrics) -> Middleware:
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    request_id = request[CALL].request_id
     try:
         return await handler(request)
     except ApiError as error:
-        return error.response()
+        failure = error
     except web.HTTPException as error:
-        return from_http_exception(error).response()
+        failure = from_http_exception(error)
     except ConnectionError:
         # Writing to a client that has left; there is nobody to tell.
         return web.Response(status=CLIENT_LEFT)
     except Exception:
-        log.exception("request failed", extra={"request_id": request[CALL].request_id})
-        return ApiError(500, "the service failed; its log says why", type_="server_error").response()
+        log.exception("request failed", extra={"request_id": request_id})
+        failure = ApiError(500, "the service failed; its log says why", type_="server_error")
+    return error_response(failure, request.path, request_id)
 
 
 def _count(metrics: Metrics, call: Call, status: int) -> None:

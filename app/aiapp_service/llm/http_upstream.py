@@ -1,8 +1,9 @@
 """OpenAI-compatible servers over HTTP: providers and inference pods."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 
@@ -43,6 +44,62 @@ class HttpReply:
             raise BackendError(Reason.BROKEN, "the answer broke off") from error
 
 
+@asynccontextmanager
+async def posted(
+    session: aiohttp.ClientSession,
+    url: str,
+    body: Mapping[str, Any],
+    headers: Mapping[str, str],
+    connect_seconds: float,
+) -> AsyncIterator[HttpReply]:
+    """POST `body` as JSON; the connection is closed where the answer was not read to its end.
+
+    Raises:
+        BackendError: there is no answer.
+    """
+    try:
+        response = await session.post(
+            url,
+            data=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **headers},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
+            allow_redirects=False,
+        )
+    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+        raise BackendError(Reason.CONNECT, "cannot be reached") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise BackendError(Reason.BROKEN, "closed the connection without an answer") from error
+    try:
+        yield HttpReply(response)
+    finally:
+        if response.content.at_eof():
+            response.release()
+        else:
+            # The server notices at once and stops generating.
+            response.close()
+
+
+@asynccontextmanager
+async def checked_get(
+    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """GET, to see whether a server is there and takes the key.
+
+    Raises:
+        BackendError: it cannot be reached, refuses the key or fails.
+    """
+    timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+    try:
+        async with session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+            if response.status in (401, 403):
+                raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({response.status})")
+            if response.status >= 500:
+                raise BackendError(Reason.SERVER_ERROR, f"answered {response.status}")
+            yield response
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise BackendError(Reason.CONNECT, "cannot be reached") from error
+
+
 class HttpUpstream:
     """A server with the OpenAI API below `base_url`, with the key of `key_file` where it wants one."""
 
@@ -57,41 +114,14 @@ class HttpUpstream:
     @asynccontextmanager
     async def send(self, ask: Ask) -> AsyncIterator[HttpReply]:
         """POST; the connection is closed where the answer was not read to its end."""
-        try:
-            response = await self._session.post(
-                f"{self._base_url}/{ask.endpoint}",
-                data=json.dumps(ask.body, ensure_ascii=False, separators=(",", ":")).encode(),
-                headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **self._authorization()},
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=ask.connect_seconds),
-                allow_redirects=False,
-            )
-        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-            raise BackendError(Reason.CONNECT, "cannot be reached") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise BackendError(Reason.BROKEN, "closed the connection without an answer") from error
-        try:
-            yield HttpReply(response)
-        finally:
-            if response.content.at_eof():
-                response.release()
-            else:
-                # The server notices at once and stops generating.
-                response.close()
+        url = f"{self._base_url}/{ask.endpoint}"
+        async with posted(self._session, url, ask.body, self._authorization(), ask.connect_seconds) as reply:
+            yield reply
 
     async def probe(self) -> None:
         """GET /models: any answer but a refusal of the key or a failure of the server means that it is there."""
-        timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
-        try:
-            async with self._session.get(
-                f"{self._base_url}/models", headers=self._authorization(), timeout=timeout, allow_redirects=False
-            ) as response:
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise BackendError(Reason.CONNECT, "cannot be reached") from error
-        if status in (401, 403):
-            raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({status})")
-        if status >= 500:
-            raise BackendError(Reason.SERVER_ERROR, f"answered {status}")
+        async with checked_get(self._session, f"{self._base_url}/models", self._authorization()):
+            pass
 
     def _authorization(self) -> dict[str, str]:
         key = self._key_file.get() if self._key_file is not None else None

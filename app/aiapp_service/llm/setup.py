@@ -42,6 +42,10 @@ def _provider(provider: ProviderConfig, session: aiohttp.ClientSession) -> Upstr
     if provider.kind is ProviderKind.MOCK:
         return MockUpstream()
     key_file = SecretFile(provider.api_key_file) if provider.api_key_file else None
+    if provider.kind is ProviderKind.ANTHROPIC:
+        from aiapp_service.llm.anthropic.upstream import BASE_URL, AnthropicUpstream  # noqa: PLC0415
+
+        return AnthropicUpstream(session, provider.base_url or BASE_URL, key_file)
     # Not every compatible server takes stream_options from a client that did not send them.
     openai = provider.kind is ProviderKind.OPENAI
     return HttpUpstream(session, provider.base_url or OPENAI_URL, key_file, adds_usage=openai)
