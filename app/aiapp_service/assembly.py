@@ -2,10 +2,12 @@
 
 import random
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
+from aiapp_service.auth.doorkeeper import Entrance
 from aiapp_service.config import ServiceConfig
 from aiapp_service.gateway import Gateway, Running
 from aiapp_service.llm import setup
@@ -46,6 +48,11 @@ class Surroundings:
             database = Database(config.database)
         return cls(session, metrics, redis=redis, database=database)
 
+    @cached_property
+    def entrance(self) -> Entrance:
+        """Who may come in."""
+        return Entrance(self.session)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -60,7 +67,7 @@ def build(config: ServiceConfig, around: Surroundings) -> Running:
     router = setup.router(config, around.session, around.metrics)
     # From the outermost to the innermost.
     stages = [accounting()]
-    return Running(config, router, pipeline(stages, dispatching(router)))
+    return Running(config, router, pipeline(stages, dispatching(router)), around.entrance.doorkeeper(config))
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:

@@ -131,6 +131,9 @@ class ServiceConfig(Section):
     fail_open: bool = Field(default=True, description="Whether requests go on while limits cannot be asked for.")
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(default=(), description="Whose X-Forwarded-For is believed.")
     cors: CorsConfig = CorsConfig()
+    fetch_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts that URLs inside requests may name; `host:port` where the port is not the usual."
+    )
     providers: tuple[ProviderConfig, ...] = ()
     inference: tuple[InferenceConfig, ...] = ()
     models: tuple[ModelConfig, ...] = ()
@@ -169,7 +172,6 @@ class ServiceConfig(Section):
         """The part that only a start takes in; everything else is read again while the service runs."""
         return ServiceConfig(
             app=self.app,
-            auth=self.auth,
             database=self.database,
             redis=self.redis,
             workers=self.workers,

@@ -11,11 +11,13 @@ from aiapp_service.config.base import Dollars, Section
 class JwtConfig(Section):
     """Tokens of an identity provider. The keys come from `jwksFile` where it is given, else from `jwksURL`."""
 
-    issuer: str
-    audiences: tuple[str, ...]
+    issuer: str = Field(min_length=1)
+    audiences: tuple[str, ...] = Field(min_length=1)
     jwks_url: str | None = Field(default=None, alias="jwksURL", description="Default: found through the issuer.")
     jwks_file: Path | None = None
-    tenant_claim: str | None = Field(default=None, description="Claim that names the tenant; none: the subject is it.")
+    tenant_claim: str | None = Field(
+        default=None, description="Claim that names the tenant, `a.b` for one inside another; none: the subject is it."
+    )
 
 
 class AuthConfig(Section):
@@ -23,7 +25,9 @@ class AuthConfig(Section):
 
     anonymous: bool = False
     api_keys_dir: Path | None = Field(
-        default=None, description="Directory of key files: the file name is the client, the content its key."
+        default=None,
+        description="Directory of key files: the file name is the client, the content its key, or sha256:HEX, "
+        "or a mapping of these with what the client may do.",
     )
     jwt: JwtConfig | None = None
 

@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from aiapp_service import credentials
+from aiapp_service.auth import api_keys
 from aiapp_service.config import AuthConfig
 from tests.integration.service.conftest import Serve, config
 
@@ -12,7 +12,7 @@ NOBODY = "http://127.0.0.1:9/v1"
 
 @pytest.fixture(autouse=True)
 def _look_each_time(monkeypatch):
-    monkeypatch.setattr(credentials, "RECHECK_SECONDS", 0.0)
+    monkeypatch.setattr(api_keys, "RECHECK_SECONDS", 0.0)
 
 
 async def test_key_opens_wrong_key_does_not_and_rotation_needs_no_restart(serve: Serve, tmp_path) -> None:
