@@ -54,9 +54,9 @@ def key_source(config: JwtConfig, session: aiohttp.ClientSession) -> KeySource:
         return KeySource(str(file), lambda: _in_file(file), every=5.0, again=1.0)
     if config.jwks_url is not None:
         url = config.jwks_url
-        return KeySource(url, lambda: _at(session, url), every=300.0, again=10.0)
+        return KeySource(_named(url), lambda: _at(session, url), every=300.0, again=10.0)
     issuer = config.issuer
-    return KeySource(issuer, lambda: _discovered(session, issuer), every=300.0, again=10.0)
+    return KeySource(_named(issuer), lambda: _discovered(session, issuer), every=300.0, again=10.0)
 
 
 async def _in_file(file: Path) -> Any:
@@ -89,3 +89,10 @@ async def _at(session: aiohttp.ClientSession, url: str) -> Any:
             if len(body) > MOST_BYTES:
                 raise ValueError(f"the answer is larger than {MOST_BYTES} bytes")
     return json.loads(body)
+
+
+def _named(url: str) -> str:
+    """For logs: what is in front of an @ may be a password."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
