@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_CREDENTIAL = 16 * 1024
 # Not a character of a file name in a Secret: a token's subject is never taken for an API key's client.
-TOKEN_PREFIX = "jwt:"
+JWT_CLIENT = "jwt:"
 _SCHEME = "bearer"
 # Anthropic's SDKs send the first, Azure's the second.
 _KEY_HEADERS = ("x-api-key", "api-key")
@@ -27,9 +27,7 @@ _KEY_HEADERS = ("x-api-key", "api-key")
 class Doorkeeper:
     """Tells who sent a request, or refuses it."""
 
-    def __init__(
-        self, config: ServiceConfig, keys: KeyRing | None, tokens: "Tokens | None", proxies: Proxies
-    ) -> None:
+    def __init__(self, config: ServiceConfig, keys: KeyRing | None, tokens: "Tokens | None", proxies: Proxies) -> None:
         self._anonymous = config.auth.anonymous
         self._keys = keys
         self._tokens = tokens
@@ -62,7 +60,7 @@ class Doorkeeper:
         tokens = self._tokens
         if is_bearer and tokens is not None and (self._keys is None or tokens.is_one(credential, digest)):
             bearer = await tokens.verify(credential, digest)
-            key = TOKEN_PREFIX + bearer.subject
+            key = JWT_CLIENT + bearer.subject
             return Principal(key, bearer.tenant or key, bearer.subject, address)
         client = self._keys.client_of(digest) if self._keys is not None else None
         if client is None:

@@ -35,7 +35,7 @@ def keys_of(document: Any) -> dict[str, Key]:
     """
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise ValueError("this is no JWKS: it has no list `keys`")
+        raise ValueError("this is no JWKS: it has no list `keys`")  # noqa: TRY004  # content of strangers, not a bug
     found: dict[str, Key] = {}
     for entry in entries[:MOST_KEYS]:
         key = _key_of(entry) if isinstance(entry, dict) else None

@@ -123,5 +123,7 @@ def _complaint(error: ValidationError) -> str:
 
 def _from_hex(text: str) -> bytes:
     if len(text) != _HEX_DIGITS or not set(text) <= set(string.hexdigits):
-        raise WrongKeyFile(f"sha256: has to be {_HEX_DIGITS} hexadecimal digits, as `aiapp-service hash-key` prints them")
+        raise WrongKeyFile(
+            f"sha256: has to be {_HEX_DIGITS} hexadecimal digits, as `aiapp-service hash-key` prints them"
+        )
     return bytes.fromhex(text)

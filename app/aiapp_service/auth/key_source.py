@@ -1,5 +1,6 @@
 """Where the keys of an identity provider come from: a file, a URL, or OpenID Connect discovery."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -60,6 +61,10 @@ def key_source(config: JwtConfig, session: aiohttp.ClientSession) -> KeySource:
 
 
 async def _in_file(file: Path) -> Any:
+    return await asyncio.to_thread(_content, file)
+
+
+def _content(file: Path) -> Any:
     if file.stat().st_size > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
     return json.loads(file.read_bytes())
@@ -72,7 +77,7 @@ async def _discovered(session: aiohttp.ClientSession, issuer: str) -> Any:
         raise ValueError("what was discovered is of another issuer than auth.jwt.issuer; they have to be the same text")
     url = found.get("jwks_uri")
     if not isinstance(url, str):
-        raise ValueError("what was discovered has no jwks_uri")
+        raise ValueError("what was discovered has no jwks_uri")  # noqa: TRY004  # content of strangers, not a bug
     if URL(issuer).scheme == "https" and URL(url).scheme != "https":
         raise ValueError("the jwks_uri that was discovered is not https")
     return await _at(session, url)

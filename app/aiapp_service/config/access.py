@@ -2,10 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
 from aiapp_service.config.base import Dollars, Section
+
+# As browsers send it: in small letters, and without a path, not even a slash.
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[a-z0-9.:\[\]-]+)$")]
 
 
 class JwtConfig(Section):
@@ -18,6 +22,13 @@ class JwtConfig(Section):
     tenant_claim: str | None = Field(
         default=None, description="Claim that names the tenant, `a.b` for one inside another; none: the subject is it."
     )
+
+    @model_validator(mode="after")
+    def _keys_are_found(self) -> Self:
+        given = self.jwks_file is not None or self.jwks_url is not None
+        if not given and not self.issuer.startswith(("https://", "http://")):
+            raise ValueError("jwksURL or jwksFile is needed: nothing can be discovered at an issuer that is no URL")
+        return self
 
 
 class AuthConfig(Section):
@@ -84,4 +95,4 @@ class BudgetConfig(Section):
 class CorsConfig(Section):
     """Web pages that may call from a browser, by their origin; `*`: all of them."""
 
-    allowed_origins: tuple[str, ...] = ()
+    allowed_origins: tuple[Origin, ...] = ()

@@ -21,10 +21,8 @@ async def read(request: web.Request) -> bytes:
         ApiError: it did not come in time.
         web.HTTPRequestEntityTooLarge: it is larger than the application takes.
     """
-    if request.content.is_eof():
-        return await request.read()
     try:
-        return await _in_time(request)
+        return await request.read() if request.content.is_eof() else await _in_time(request)
     except TimeoutError as error:
         # The rest of it is not waited for either.
         headers = {"Connection": "close"}

@@ -91,10 +91,10 @@ async def test_a_hash_is_no_key(serve: Serve, tmp_path) -> None:
 async def test_anthropics_sdk_is_let_in(serve: Serve, tmp_path) -> None:
     (tmp_path / "alice").write_text("old-key")
     async with serve(config(NOBODY, auth=AuthConfig(api_keys_dir=tmp_path))) as api:
-        for wrong, right in (({"api_key": "x"}, {"api_key": "old-key"}), ({"auth_token": "x"}, {"auth_token": "old-key"})):
-            async with anthropic.AsyncAnthropic(base_url=api.url, max_retries=0, **right) as client:
+        for name in ("api_key", "auth_token"):
+            async with anthropic.AsyncAnthropic(base_url=api.url, max_retries=0, **{name: "old-key"}) as client:
                 assert "data" in str(await client.get("/v1/models", cast_to=dict[str, object]))
-            async with anthropic.AsyncAnthropic(base_url=api.url, max_retries=0, **wrong) as client:
+            async with anthropic.AsyncAnthropic(base_url=api.url, max_retries=0, **{name: "x"}) as client:
                 with pytest.raises(anthropic.AuthenticationError):
                     await client.get("/v1/models", cast_to=dict[str, object])
 

@@ -134,7 +134,7 @@ async def test_loopback_behind_an_allowed_name_is_not_reached() -> None:
         ["fe80::1"],
         ["::ffff:127.0.0.1"],
         ["64:ff9b::7f00:1"],
-        ["0.0.0.0"],
+        ["0.0.0.0"],  # noqa: S104  # it is not bound to
         ["93.184.215.14", "127.0.0.1"],
         [],
     ],
