@@ -7,13 +7,14 @@ import hmac
 import json
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from aiapp_service.auth import key_source
+from aiapp_service.auth import key_source, tokens
 from aiapp_service.config import AuthConfig, JwtConfig, ServiceConfig
 from tests.integration.service.conftest import Serve, Service, config
 from tests.integration.service.identity_provider import AUDIENCE, IdentityProvider, rsa_key
@@ -151,22 +152,33 @@ async def test_without_a_claim_for_it_the_subject_is_the_tenant(serve: Serve, ca
     assert (entry["client"], entry["tenant"]) == ("jwt:u-1", "jwt:u-1"), "no API key's client is named like that"
 
 
-async def test_verified_once(serve: Serve, monkeypatch) -> None:
-    decoded = []
+@pytest.fixture
+def decoded(monkeypatch) -> list[str]:
+    """The tokens whose signatures were looked at."""
+    found: list[str] = []
     real = jwt.decode
-    monkeypatch.setattr(jwt, "decode", lambda *args, **fields: decoded.append(1) or real(*args, **fields))
+    monkeypatch.setattr(jwt, "decode", lambda token, **fields: found.append(token) or real(token, **fields))
+    return found
+
+
+async def test_verified_once_until_it_expires(serve: Serve, decoded: list[str], monkeypatch) -> None:
     async with IdentityProvider().running() as provider, serve(trusting(provider)) as api:
         token = provider.token()
         assert [(await ask(api, token))[0] for _ in range(5)] == [200] * 5
-        assert len(decoded) == 1
-        soon = provider.token(exp=time.time() - 58.5)
-        assert (await ask(api, soon))[0] == 200
-        await until("the token is refused when it has expired", lambda: expired(api, soon))
+        assert decoded == [token]
+        later = time.time() + 361
+        monkeypatch.setattr(tokens, "time", SimpleNamespace(time=lambda: later))
+        await ask(api, token)
+        assert decoded == [token, token]
 
 
-async def expired(api: Service, token: str) -> bool:
-    status, message = await ask(api, token)
-    return status == 401 and message == "the token has expired"
+async def test_no_more_tokens_are_known_than_fit(serve: Serve, decoded: list[str], monkeypatch) -> None:
+    monkeypatch.setattr(tokens, "MOST_KNOWN", 2)
+    async with IdentityProvider().running() as provider, serve(trusting(provider)) as api:
+        first, second, third = (provider.token(number=number) for number in range(3))
+        for token in (first, second, third, second, third, first):
+            assert (await ask(api, token))[0] == 200
+        assert decoded == [first, second, third, first]
 
 
 async def test_unknown_kids_do_not_become_requests_to_the_provider(serve: Serve) -> None:
