@@ -99,6 +99,17 @@ def healthcheck(port: tuple[int, ...]) -> None:
     _fail(f"nothing answers on port {', '.join(map(str, port))}", 1)
 
 
+@main.command("hash-key")
+def hash_key() -> None:
+    """Read an API key from standard input, print what to put into the Secret instead of it."""
+    from aiapp_service.auth.key_file import hashed
+
+    key = sys.stdin.read().strip()
+    if len(key.split()) != 1:
+        _fail("give one key without white space on standard input", WRONG_CONFIG)
+    click.echo(hashed(key))
+
+
 def _configured(path: Path | None) -> tuple[ServiceConfig, Path | None]:
     """The configuration, and the file it came from."""
     from aiapp_service.telemetry.logs import set_up

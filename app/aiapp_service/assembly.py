@@ -3,10 +3,12 @@
 import asyncio
 import random
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
+from aiapp_service.auth.doorkeeper import Entrance
 from aiapp_service.config import ServiceConfig
 from aiapp_service.gateway import Gateway, Running
 from aiapp_service.llm import setup
@@ -55,6 +57,11 @@ class Surroundings:
             tracing.lead(session)
         return cls(session, metrics, redis=redis, database=database, tracing=tracing)
 
+    @cached_property
+    def entrance(self) -> Entrance:
+        """Who may come in."""
+        return Entrance(self.session)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -73,7 +80,7 @@ def build(config: ServiceConfig, around: Surroundings) -> Running:
     stages = [accounting()]
     if around.tracing is not None:
         stages.insert(0, around.tracing.stage)
-    return Running(config, router, pipeline(stages, dispatching(router)))
+    return Running(config, router, pipeline(stages, dispatching(router)), around.entrance.doorkeeper(config))
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:

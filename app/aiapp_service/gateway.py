@@ -6,6 +6,7 @@ A request keeps what it began with to its end, so a new configuration neither dr
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aiapp_service.auth.doorkeeper import Doorkeeper
 from aiapp_service.config import ServiceConfig
 from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.exchange import Next
@@ -18,6 +19,7 @@ class Running:
     config: ServiceConfig
     router: Router
     run: Next
+    doorkeeper: Doorkeeper
 
 
 class Gateway:

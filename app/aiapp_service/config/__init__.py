@@ -132,6 +132,9 @@ class ServiceConfig(Section):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(default=(), description="Whose X-Forwarded-For is believed.")
     fetch_hosts: tuple[str, ...] = Field(default=(), description="Hosts from which images of requests are fetched.")
     cors: CorsConfig = CorsConfig()
+    fetch_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts that URLs inside requests may name; `host:port` where the port is not the usual."
+    )
     providers: tuple[ProviderConfig, ...] = ()
     inference: tuple[InferenceConfig, ...] = ()
     models: tuple[ModelConfig, ...] = ()
@@ -170,7 +173,6 @@ class ServiceConfig(Section):
         """The part that only a start takes in; everything else is read again while the service runs."""
         return ServiceConfig(
             app=self.app,
-            auth=self.auth,
             database=self.database,
             redis=self.redis,
             workers=self.workers,

@@ -2,20 +2,33 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
 from aiapp_service.config.base import Dollars, Section
+
+# As browsers send it: in small letters, and without a path, not even a slash.
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[a-z0-9.:\[\]-]+)$")]
 
 
 class JwtConfig(Section):
     """Tokens of an identity provider. The keys come from `jwksFile` where it is given, else from `jwksURL`."""
 
-    issuer: str
-    audiences: tuple[str, ...]
+    issuer: str = Field(min_length=1)
+    audiences: tuple[str, ...] = Field(min_length=1)
     jwks_url: str | None = Field(default=None, alias="jwksURL", description="Default: found through the issuer.")
     jwks_file: Path | None = None
-    tenant_claim: str | None = Field(default=None, description="Claim that names the tenant; none: the subject is it.")
+    tenant_claim: str | None = Field(
+        default=None, description="Claim that names the tenant, `a.b` for one inside another; none: the subject is it."
+    )
+
+    @model_validator(mode="after")
+    def _keys_are_found(self) -> Self:
+        given = self.jwks_file is not None or self.jwks_url is not None
+        if not given and not self.issuer.startswith(("https://", "http://")):
+            raise ValueError("jwksURL or jwksFile is needed: nothing can be discovered at an issuer that is no URL")
+        return self
 
 
 class AuthConfig(Section):
@@ -23,7 +36,9 @@ class AuthConfig(Section):
 
     anonymous: bool = False
     api_keys_dir: Path | None = Field(
-        default=None, description="Directory of key files: the file name is the client, the content its key."
+        default=None,
+        description="Directory of key files: the file name is the client, the content its key, or sha256:HEX, "
+        "or a mapping of these with what the client may do.",
     )
     jwt: JwtConfig | None = None
 
@@ -80,4 +95,4 @@ class BudgetConfig(Section):
 class CorsConfig(Section):
     """Web pages that may call from a browser, by their origin; `*`: all of them."""
 
-    allowed_origins: tuple[str, ...] = ()
+    allowed_origins: tuple[Origin, ...] = ()

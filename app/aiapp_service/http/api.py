@@ -17,6 +17,7 @@ from aiapp_service.gateway import Gateway
 from aiapp_service.http import health
 from aiapp_service.http.auth import authenticating
 from aiapp_service.http.calls import observing
+from aiapp_service.http.cors import preflights, sharing
 from aiapp_service.http.messages import MessagesApi
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
@@ -40,8 +41,9 @@ def application(
     """The aiohttp application."""
     config = gateway.current.config
     app = web.Application(
-        client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), authenticating(config.auth)]
+        client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), preflights(gateway), authenticating(gateway)]
     )
+    app.on_response_prepare.append(sharing(gateway))
     OpenAIApi(gateway, metrics, config.app).add_to(app)
     MessagesApi(gateway, metrics).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)

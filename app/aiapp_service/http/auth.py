@@ -1,40 +1,23 @@
-"""Who calls: API keys as bearer tokens."""
+"""Who calls: the gateway's doorkeeper of now is asked before anything else of a request is looked at."""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from aiapp_service.config import AuthConfig
-from aiapp_service.credentials import KeyRing
+from aiapp_service.auth import client_address
+from aiapp_service.gateway import Gateway
 from aiapp_service.http.calls import CALL
-from aiapp_service.http.errors import ApiError
-from aiapp_service.pipeline.principal import Principal
-
-_SCHEME = "bearer"
 
 
-def authenticating(config: AuthConfig) -> Middleware:
-    """Middleware that lets known clients to /v1; without keys and without `anonymous` that is nobody."""
-    keys = KeyRing(config.api_keys_dir) if config.api_keys_dir is not None else None
+def authenticating(gateway: Gateway) -> Middleware:
+    """Middleware that lets to /v1 whom the current configuration knows."""
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/v1/"):
-            request[CALL].principal = _principal(request, keys, anonymous=config.anonymous)
+            doorkeeper = gateway.current.doorkeeper
+            forwarded = request.headers.getall(client_address.HEADER, ())
+            address = doorkeeper.proxies.client(request.remote or "", forwarded)
+            request[CALL].principal = await doorkeeper.admit(request.headers, address)
         return await handler(request)
 
     return authenticate
-
-
-def _principal(request: web.Request, keys: KeyRing | None, *, anonymous: bool) -> Principal:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    given = key.strip() if scheme.lower() == _SCHEME else ""
-    client = keys.client_of(given) if keys is not None and given else None
-    if client is None and not anonymous:
-        raise ApiError(
-            401,
-            "the API key is not valid" if given else "an API key is needed: Authorization: Bearer KEY",
-            type_="authentication_error",
-            code="invalid_api_key",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-    return Principal(key=client or "", tenant=client or "", address=request.remote or "")

@@ -1,18 +1,14 @@
 """Reading requests: what is wrong is said with the name of the field."""
 
-import json
 from typing import Any
 
 from aiohttp import web
 
 from aiapp_service.config import ModelKind
+from aiapp_service.http import incoming, json_text
 from aiapp_service.http.errors import ApiError, bad_request
 from aiapp_service.llm.router import Route, Router
 from aiapp_service.pipeline.call import Call
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number that JSON knows")
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
@@ -22,8 +18,8 @@ async def read_object(request: web.Request) -> dict[str, Any]:
         ApiError: it is none; says what is wrong where.
     """
     try:
-        body = json.loads(await request.read(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        body = json_text.parse(await incoming.read(request))
+    except ValueError as error:
         raise bad_request(f"the body is not valid JSON: {error}") from error
     if not isinstance(body, dict):
         raise bad_request("the body has to be a JSON object")

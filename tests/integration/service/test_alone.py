@@ -19,7 +19,18 @@ from tests.integration.servers.processes import free_port
 from tests.stack.wait import wait_until
 
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-DRIVERS = ("psycopg", "redis", "bullmq", "openai", "sqlalchemy", "alembic", "kopf", "aiapp_operator")
+DRIVERS = (
+    "psycopg",
+    "redis",
+    "bullmq",
+    "openai",
+    "sqlalchemy",
+    "alembic",
+    "jwt",
+    "cryptography",
+    "kopf",
+    "aiapp_operator",
+)
 
 
 @contextmanager

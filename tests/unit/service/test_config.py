@@ -28,6 +28,10 @@ def test_empty_file_is_a_closed_service(tmp_path):
         ({"models": [{"name": "m", "backends": [{"model": "y"}]}]}, "exactly one of provider, inference"),
         ({"providers": [{"name": "p", "kind": "OpenAICompatible"}]}, "baseURL is required"),
         ({"unknown": 1}, "Extra inputs"),
+        ({"auth": {"jwt": {"issuer": "id", "audiences": ["a"]}}}, "jwksURL or jwksFile is needed"),
+        ({"auth": {"jwt": {"issuer": "https://id", "audiences": []}}}, "audiences"),
+        ({"cors": {"allowedOrigins": ["https://app.example.com/"]}}, "allowedOrigins"),
+        ({"cors": {"allowedOrigins": ["app.example.com"]}}, "allowedOrigins"),
         ({"models": [{"name": "m", "backends": [], "timeouts": {"idle": 0}}]}, "greater than 0"),
     ],
 )
