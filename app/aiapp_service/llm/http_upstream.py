@@ -62,7 +62,8 @@ class HttpUpstream:
                 f"{self._base_url}/{ask.endpoint}",
                 data=json.dumps(ask.body, ensure_ascii=False, separators=(",", ":")).encode(),
                 headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **self._authorization()},
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=ask.connect_seconds),
+                # Looking up the name counts as well, which `sock_connect` would leave out.
+                timeout=aiohttp.ClientTimeout(total=None, connect=ask.connect_seconds),
                 allow_redirects=False,
             )
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
@@ -89,7 +90,7 @@ class HttpUpstream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise BackendError(Reason.CONNECT, "cannot be reached") from error
         if status in (401, 403):
-            raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({status})")
+            raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({status})", status=status)
         if status >= 500:
             raise BackendError(Reason.SERVER_ERROR, f"answered {status}")
 
