@@ -1,5 +1,6 @@
 """A backend as the router sees it: where it is, what it costs, and what is known of it."""
 
+import logging
 import time
 from collections.abc import Hashable
 from typing import Protocol
@@ -10,6 +11,8 @@ from aiapp_service.llm.replicas import ReplicaSet
 from aiapp_service.llm.standing import Down, Standing, Turn
 from aiapp_service.llm.upstream import BackendError, Upstream
 from aiapp_service.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 
 class _Gauge(Protocol):
@@ -28,6 +31,7 @@ class Known:
         self.standing = Standing()
         self.load = Load()
         self._gauge: _Gauge | None = None
+        self._rests = False
 
     def publish(self, metrics: Metrics) -> None:
         """Be seen as a series of ai_backend_up from now on."""
@@ -35,9 +39,17 @@ class Known:
         self.tell()
 
     def tell(self) -> None:
-        """Bring the series up to date."""
+        """Bring the series up to date, and log when it begins to rest or serves again."""
+        down, rests = self.standing.down, self.standing.resting_until is not None
         if self._gauge is not None:
-            self._gauge.set(0 if self.standing.down is not None else 1)
+            self._gauge.set(0 if down is not None else 1)
+        if rests is self._rests:
+            return
+        self._rests = rests
+        if down is not None:
+            log.warning("backend rests", extra={"backend": self.name, "reason": down.reason.value})
+        else:
+            log.info("backend serves again", extra={"backend": self.name})
 
 
 class Backend:

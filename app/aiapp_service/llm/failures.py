@@ -4,6 +4,7 @@ Whether another backend may do better follows from the status, and for a few of 
 a request that is too long for one model fits into another, and an empty account looks like too many requests.
 """
 
+import json
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,7 +21,9 @@ _BY_STATUS = {
     504: (Reason.TIMEOUT, "answered 504"),
 }
 # With these the body may say more than the status does.
-_WORDED = frozenset({400, 413, 422, 429})
+_WORDED = frozenset({400, 403, 413, 422, 429})
+# What is looked at of a body: some servers say in it what they were sent.
+_MOST_LOOKED_AT = 64 * 1024
 
 _TOO_LONG = re.compile(
     rb"context_length_exceeded"  # OpenAI, and many who follow it
@@ -31,12 +34,13 @@ _TOO_LONG = re.compile(
     rb"|input token count[^.]{0,40} exceeds the maximum",  # Google
     re.IGNORECASE,
 )
-# Nothing of it comes back by waiting: OpenAI, Anthropic, DeepSeek and others.
+# Nothing of it comes back by waiting.
 _NO_QUOTA = re.compile(
-    rb"insufficient_quota|exceeded your current quota, please check your plan|credit balance is too low"
-    rb"|insufficient balance|billing_hard_limit_reached",
+    rb"insufficient_quota|check your plan and billing|insufficient balance|billing_hard_limit_reached",
     re.IGNORECASE,
 )
+_NO_CREDIT = "Your credit balance is too low"  # Anthropic, with 400
+_FLAGGED = re.compile(rb"moderation|flagged|content.?policy", re.IGNORECASE)
 
 
 class TooLong(BackendError):
@@ -55,15 +59,32 @@ def has_words(status: int) -> bool:
 
 def failure_of(status: int, retry_after: str | None, content_type: str, content: bytes) -> BackendError | None:
     """Why another backend may do better; None: this is the answer, though it may tell the client of a mistake."""
-    if status in _WORDED and _NO_QUOTA.search(content):
+    looked_at = content[:_MOST_LOOKED_AT]
+    if _has_no_quota(status, looked_at):
         return BackendError(Reason.OUT_OF_QUOTA, f"is out of quota ({status})", retry_after, status=status)
+    if status == 403 and _FLAGGED.search(looked_at):
+        # The request is refused, not the key: it must not bring the backend down for everybody.
+        return None
     if status in _BY_STATUS:
         return BackendError(*_BY_STATUS[status], retry_after, status=status)
-    if status in _WORDED and _TOO_LONG.search(content):
+    if status in _WORDED and _TOO_LONG.search(looked_at):
         return TooLong(status, content_type, content)
     if status >= 500:
         return BackendError(Reason.SERVER_ERROR, f"answered {status}", retry_after, status=status)
     return None if status == 200 or status >= 400 else BackendError(Reason.BROKEN, f"answered {status}")
+
+
+def _has_no_quota(status: int, content: bytes) -> bool:
+    if status == 429:
+        return bool(_NO_QUOTA.search(content))
+    if status != 400 or _NO_CREDIT.encode() not in content:
+        return False
+    try:
+        said = json.loads(content)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    # Only as the server's own words: a client may have sent them, too.
+    return isinstance(said, str) and said.startswith(_NO_CREDIT)
 
 
 def retry_seconds(header: str | None) -> float | None:

@@ -129,7 +129,7 @@ async def refresh(sets: Iterable[ReplicaSet], resolving: Resolve) -> None:
         try:
             async with asyncio.timeout(_RESOLVE_SECONDS):
                 addresses = await resolving(replicas.host)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:
             log.debug("name not resolved", extra={"host": replicas.host, "error": type(error).__name__})
             return
         if addresses:

@@ -6,7 +6,7 @@ from aiapp_service.llm.failures import failure_of, has_words
 from aiapp_service.llm.upstream import BackendError, Reason, Reply
 
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
-# What is read of a failure for its words, and for how long: it must not keep the next backend waiting.
+# What is read of a 429 for its words, and for how long: it must not keep the next backend waiting.
 _MOST_WORDS_BYTES = 64 * 1024
 _WORDS_SECONDS = 1.0
 
@@ -19,7 +19,12 @@ async def read(reply: Reply) -> bytes:
     """
     if reply.status == 200:
         return await _all_of(reply)
-    content = await _words(reply) if has_words(reply.status) else b""
+    if not has_words(reply.status):
+        content = b""
+    elif reply.status == 429:
+        content = await _words(reply)
+    else:
+        content = await _all_of(reply)
     failure = failure_of(reply.status, reply.retry_after, reply.content_type, content)
     if failure is not None:
         raise failure

@@ -112,10 +112,12 @@ class Router:
         """Take over from the router of the configuration before: series of backends that are gone go."""
         mine = {id(backend.known): backend for backend in self.backends}
         theirs = {id(backend.known): backend for backend in before.backends} if before is not None else {}
-        for backend in [theirs[gone] for gone in theirs.keys() - mine.keys()]:
-            self._metrics.backend_up.remove(backend.name)
-        for backend in [mine[new] for new in mine.keys() - theirs.keys()]:
-            backend.known.publish(self._metrics)
+        gone = {theirs[one].name for one in theirs.keys() - mine.keys()}
+        for name in gone:
+            self._metrics.backend_up.remove(name)
+        for one, backend in mine.items():
+            if one not in theirs or backend.name in gone:
+                backend.known.publish(self._metrics)
 
     async def answer(
         self, route: Route, endpoint: Endpoint, body: Mapping[str, Any], hints: Hints = NO_HINTS

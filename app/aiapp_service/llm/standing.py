@@ -175,7 +175,9 @@ class Standing:
         if asked is not None:
             return min(asked, MOST_RETRY_AFTER)
         least, most = _RESTS.get(error.reason, _OTHER_REST)
-        at_once = error.reason in _RESTS or self.resting_until is not None
+        # A 403 or a 404 may be about something in this one request.
+        certain = error.reason in _RESTS and error.status not in (403, 404)
+        at_once = certain or self.resting_until is not None
         if not at_once and self._in_a_row < _IN_A_ROW and not self._too_many():
             return None
         return min(most, float(least * 2 ** min(self._rests, 10)))

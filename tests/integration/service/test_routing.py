@@ -91,7 +91,7 @@ async def test_latency_prefers_who_answers_sooner(serve: Serve) -> None:
     assert found[2:] == [SECOND] * 4
 
 
-@pytest.mark.parametrize("status", [429, 401, 404])
+@pytest.mark.parametrize("status", [429, 401, 402])
 async def test_primary_that_rests_costs_nothing(serve: Serve, status: int) -> None:
     async with (
         Upstream(status=status).running() as first,

@@ -65,6 +65,15 @@ def test_rests_when_half_of_the_last_fail():
     assert standing.rests(4.0)
 
 
+@pytest.mark.parametrize(("reason", "status"), [(Reason.REFUSED_KEY, 403), (Reason.MODEL_MISSING, 404)])
+def test_what_one_request_may_have_brought_about_itself(reason, status):
+    standing = Standing()
+    for now in range(3):
+        assert not standing.rests(now)
+        standing.failed(standing.begin(now), BackendError(reason, "does not", status=status), now)
+    assert standing.resting_until == 2.0 + 60.0
+
+
 def test_few_failures_among_many_are_borne():
     standing = Standing()
     for now in range(200):
