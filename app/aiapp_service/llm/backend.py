@@ -31,18 +31,21 @@ class Known:
         self.standing = Standing()
         self.load = Load()
         self._gauge: _Gauge | None = None
+        self._up = True
         self._rests = False
 
     def publish(self, metrics: Metrics) -> None:
         """Be seen as a series of ai_backend_up from now on."""
         self._gauge = metrics.backend_up.labels(self.name)
-        self.tell()
+        self._gauge.set(self._up)
 
     def tell(self) -> None:
         """Bring the series up to date, and log when it begins to rest or serves again."""
         down, rests = self.standing.down, self.standing.resting_until is not None
-        if self._gauge is not None:
-            self._gauge.set(0 if down is not None else 1)
+        if self._up is not (down is None):
+            self._up = down is None
+            if self._gauge is not None:
+                self._gauge.set(self._up)
         if rests is self._rests:
             return
         self._rests = rests

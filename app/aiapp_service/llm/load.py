@@ -1,8 +1,5 @@
 """How busy and how quick a backend is, as seen by this process."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 # A new measurement counts this much; one of long ago fades, so that who was slow is given another chance.
 _NEW = 0.3
 HALF_LIFE_SECONDS = 30.0
@@ -26,21 +23,21 @@ class Average:
 
 
 class Load:
-    """Requests under way, and how long answers took: to the first token of streams, to the end of whole ones."""
+    """Requests under way, and how long answers took: to the first token of streams, to the end of whole ones.
+
+    As a context it counts one more request while it lasts.
+    """
 
     def __init__(self) -> None:
         self.in_flight = 0
         self._streams = Average()
         self._wholes = Average()
 
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """One more request while the context lasts."""
+    def __enter__(self) -> None:
         self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
+
+    def __exit__(self, *_error: object) -> None:
+        self.in_flight -= 1
 
     def took(self, seconds: float, now: float, *, streamed: bool) -> None:
         """An answer came."""

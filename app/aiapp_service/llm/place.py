@@ -1,8 +1,7 @@
 """Where one attempt goes: a backend, or one of its replicas and then the next, before the next backend's turn."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,9 +17,12 @@ _OF_ALL = frozenset({Reason.REFUSED_KEY, Reason.MODEL_MISSING, Reason.OUT_OF_QUO
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Place:
-    """A backend, and which of its replicas where it has several."""
+    """A backend, and which of its replicas where it has several.
+
+    As a context it counts one more request under way while it lasts.
+    """
 
     backend: Backend
     replica: Replica | None = None
@@ -30,15 +32,15 @@ class Place:
         """Where to send to."""
         return self.backend.upstream if self.replica is None else self.replica.upstream
 
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """One more request under way while the context lasts."""
-        with self.backend.known.load.busy():
-            if self.replica is None:
-                yield
-            else:
-                with self.replica.load.busy():
-                    yield
+    def __enter__(self) -> None:
+        self.backend.known.load.__enter__()
+        if self.replica is not None:
+            self.replica.load.__enter__()
+
+    def __exit__(self, *_error: object) -> None:
+        self.backend.known.load.__exit__()
+        if self.replica is not None:
+            self.replica.load.__exit__()
 
     def broke(self, error: BackendError) -> None:
         """A stream that it had begun did not reach its end."""

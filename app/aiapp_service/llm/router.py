@@ -100,7 +100,9 @@ class Router:
         self.routes = routes
         self.replica_sets = replica_sets
         self._metrics = metrics
-        self._rng = rng or random.SystemRandom()
+        # The system's generator takes longer than all else that a request takes here.
+        seed = (rng or random.SystemRandom()).getrandbits(64)
+        self._rng = random.Random(seed)  # noqa: S311  # it spreads load and guards nothing
 
     @property
     def backends(self) -> Sequence[Backend]:
@@ -133,7 +135,7 @@ class Router:
             began = time.monotonic()
             ask = _ask(route, place.backend, endpoint, body)
             try:
-                with place.busy():
+                with place:
                     async with asyncio.timeout_at(deadline), place.upstream.send(ask) as reply:
                         content = await read(reply)
             except TimeoutError:
@@ -159,7 +161,7 @@ class Router:
             async def attempt(place: Place) -> Opened | Answer:
                 began = time.monotonic()
                 async with AsyncExitStack() as trial:
-                    trial.enter_context(place.busy())
+                    trial.enter_context(place)
                     result = await _begin(trial, route, place, endpoint, body, deadline)
                     if isinstance(result, Answer):
                         return result
@@ -197,7 +199,7 @@ class Router:
 
     def _order(self, route: Route, body: Mapping[str, Any], hints: Hints) -> Sequence[Backend]:
         backends = route.backends
-        if len(backends) < 2:
+        if len(backends) < 2 or (route.strategy is Strategy.PRIORITY and not hints.tokens):
             return backends
         most = body.get("max_completion_tokens") or body.get("max_tokens")
         wanted = Wanted(

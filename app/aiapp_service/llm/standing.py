@@ -59,7 +59,7 @@ class Down:
     status: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Turn:
     """One request's turn with a backend; `trial`: the only one while the backend still counts as resting."""
 

@@ -129,7 +129,7 @@ def test_requests_under_way_are_counted_whatever_comes_of_them():
     load = Load()
 
     def fails():
-        with load.busy(), load.busy():
+        with load, load:
             assert load.in_flight == 2
             raise ValueError("x")
 
