@@ -119,7 +119,12 @@ def _text(content: Any) -> str:
 async def resolve(host: str) -> Sequence[str]:
     """The addresses of `host`, by the resolver of the system. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+    return one_family([str(address[0]) for *_, address in found])
+
+
+def one_family(addresses: Sequence[str]) -> Sequence[str]:
+    """Those of IPv4, else those of IPv6: where there are both they lead to the same servers."""
+    return [address for address in addresses if ":" not in address] or addresses
 
 
 async def refresh(sets: Iterable[ReplicaSet], resolving: Resolve) -> None:

@@ -16,7 +16,7 @@ from aiapp_service.llm.place import Place, try_places
 from aiapp_service.llm.replicas import ReplicaSet, conversation_key
 from aiapp_service.llm.reply import read
 from aiapp_service.llm.strategies import Wanted, ordered
-from aiapp_service.llm.stream import ModelStream
+from aiapp_service.llm.stream import ModelStream, with_usage
 from aiapp_service.llm.upstream import Ask, BackendError, Endpoint, Reason
 from aiapp_service.telemetry.metrics import Metrics
 
@@ -245,7 +245,7 @@ async def _begin(
     """Send, and wait for the first token; what is open then belongs to `trial`."""
     first_token = asyncio.get_running_loop().time() + route.timeouts.first_token
     backend, upstream = place.backend, place.upstream
-    body, hides_usage = _with_usage(body) if upstream.adds_usage else (body, False)
+    body, hides_usage = with_usage(body) if upstream.adds_usage else (body, False)
     try:
         async with asyncio.timeout_at(min(first_token, deadline)):
             reply = await trial.enter_async_context(upstream.send(_ask(route, backend, endpoint, body)))
@@ -258,12 +258,3 @@ async def _begin(
             return stream
     except TimeoutError:
         raise BackendError(Reason.TIMEOUT, "gave no token in time") from None
-
-
-def _with_usage(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
-    """`body` asking for the stream's usage, and whether that was our idea."""
-    given = body.get("stream_options")
-    options = given if isinstance(given, dict) else {}
-    if "include_usage" in options:
-        return body, False
-    return {**body, "stream_options": {**options, "include_usage": True}}, True

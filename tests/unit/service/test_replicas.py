@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from aiapp_service.llm.replicas import ReplicaSet, conversation_key, is_name, refresh
+from aiapp_service.llm.replicas import ReplicaSet, conversation_key, is_name, one_family, refresh, resolve
 from aiapp_service.llm.standing import Turn
 from aiapp_service.llm.upstream import BackendError, Reason
 
@@ -140,3 +140,14 @@ async def test_last_known_addresses_count_while_the_name_does_not_resolve():
         await refresh([replicas], resolving)
         seen.append(tuple(replica.address for replica in replicas.replicas))
     assert seen == [ADDRESSES[:2]] * 3 + [ADDRESSES[2:]]
+
+
+def test_a_server_with_two_kinds_of_addresses_is_one():
+    assert one_family(["::1", "127.0.0.1"]) == ["127.0.0.1"]
+    assert one_family(["fd00::1", "fd00::2"]) == ["fd00::1", "fd00::2"]
+
+
+async def test_names_are_resolved_by_the_system():
+    assert await resolve("127.0.0.7") == ["127.0.0.7"]
+    with pytest.raises(OSError, match=r".+"):
+        await resolve("nowhere.invalid")
