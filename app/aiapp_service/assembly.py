@@ -73,9 +73,10 @@ class Surroundings:
             await asyncio.to_thread(self.tracing.close)
 
 
-def build(config: ServiceConfig, around: Surroundings) -> Running:
-    """Routes and stages of `config`."""
-    router = setup.router(config, around.session, around.metrics)
+def build(config: ServiceConfig, around: Surroundings, before: Running | None = None) -> Running:
+    """Routes and stages of `config`, knowing what `before` knows."""
+    known = before.router if before is not None else None
+    router = setup.router(config, around.session, around.metrics, around.rng, known)
     # From the outermost to the innermost.
     stages = [accounting()]
     if around.tracing is not None:
@@ -85,4 +86,4 @@ def build(config: ServiceConfig, around: Surroundings) -> Running:
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:
     """What serves `config`, and the configurations that come after it."""
-    return Gateway(config, lambda wanted: build(wanted, around))
+    return Gateway(config, lambda wanted, before: build(wanted, around, before))

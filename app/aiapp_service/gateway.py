@@ -23,11 +23,12 @@ class Running:
 
 
 class Gateway:
-    """Holds the current one. `build` makes one of a configuration."""
+    """Holds the current one. `build` makes one of a configuration and of the one before, which knows its backends."""
 
-    def __init__(self, config: ServiceConfig, build: Callable[[ServiceConfig], Running]) -> None:
+    def __init__(self, config: ServiceConfig, build: Callable[[ServiceConfig, Running | None], Running]) -> None:
         self._build = build
-        self.current = build(config)
+        self.current = build(config, None)
+        self.current.router.succeed(None)
 
     def replace(self, config: ServiceConfig) -> None:
         """Take in a new configuration, for requests that come from now on.
@@ -35,4 +36,5 @@ class Gateway:
         Raises:
             ValueError, OSError: it cannot be taken in; the current one goes on.
         """
-        self.current = self._build(config)
+        before, self.current = self.current, self._build(config, self.current)
+        self.current.router.succeed(before.router)

@@ -13,7 +13,7 @@ from aiapp_service.llm.router import NoBackend
 from aiapp_service.llm.upstream import BackendError, Reason
 from aiapp_service.pipeline.exchange import Exchange, Next, Streaming
 
-_STATUS = {Reason.RATE_LIMITED: 429, Reason.TIMEOUT: 504, Reason.CONNECT: 503}
+_STATUS = {Reason.RATE_LIMITED: 429, Reason.OUT_OF_QUOTA: 429, Reason.TIMEOUT: 504, Reason.CONNECT: 503}
 _TYPE = {429: "rate_limit_error", 502: "server_error", 503: "server_error", 504: "server_error"}
 _CODE = {429: "rate_limit_exceeded", 502: "backend_failed", 503: "backend_unavailable", 504: "backend_timeout"}
 _RETRY_SECONDS = "5"

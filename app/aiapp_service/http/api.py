@@ -22,7 +22,7 @@ from aiapp_service.http.messages import MessagesApi
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
 from aiapp_service.http.server import listen, stop_signals
-from aiapp_service.llm import monitor
+from aiapp_service.llm import monitor, replicas
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.reload import watch_file
 from aiapp_service.telemetry.metrics import Metrics
@@ -71,6 +71,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
         watches = [
             asyncio.create_task(dependencies.watch()),
             asyncio.create_task(monitor.watch(lambda: gateway.current.router.backends, around.rng)),
+            asyncio.create_task(replicas.watch(lambda: gateway.current.router.replica_sets, around.rng)),
         ]
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))

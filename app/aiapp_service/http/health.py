@@ -2,7 +2,8 @@
 
     {"status": "healthy|degraded|unhealthy",
      "checks": {"llm": {"status": "ok|error", "latency": 1.2, "message": "..."}, ...},
-     "backends": [{"name": "...", "status": "ok|error", "message": "..."}],
+     "backends": [{"name": "...", "status": "ok|error", ...}],  as http/backends.py says
+     "models": [{"name": "...", "served": true, "backends": ["..."]}],
      "timestamp": "2026-01-31T12:00:00+00:00"}
 
 Degraded: it still answers. Unhealthy: it cannot.
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from aiapp_service.http import backends
 from aiapp_service.llm.router import Router
 
 log = logging.getLogger(__name__)
@@ -89,14 +91,11 @@ def document(dependencies: Dependencies, router: Router | None) -> dict[str, Any
 
 
 def _add_models(found: dict[str, Any], router: Router) -> None:
-    backends = {backend.name: backend for backend in router.backends}
-    down = {name: backend.down.message for name, backend in sorted(backends.items()) if backend.down is not None}
-    found["checks"]["llm"] = {"status": "error" if down else "ok", "latency": 0.0}
-    if down:
-        found["checks"]["llm"]["message"] = "; ".join(f"{name} {message}" for name, message in down.items())
-        served = any(any(b.down is None for b in route.backends) for route in router.routes.values())
-        found["status"] = "degraded" if served else "unhealthy"
-    found["backends"] = [
-        {"name": name, "status": "error", "message": down[name]} if name in down else {"name": name, "status": "ok"}
-        for name in sorted(backends)
-    ]
+    described, models = backends.described(router), backends.models(router)
+    failing = [entry for entry in described if entry["status"] == "error"]
+    found["checks"]["llm"] = {"status": "error" if failing else "ok", "latency": 0.0}
+    if failing:
+        found["checks"]["llm"]["message"] = "; ".join(f"{entry['name']} {entry['message']}" for entry in failing)
+        found["status"] = "degraded" if any(model["served"] for model in models) else "unhealthy"
+    found["backends"] = described
+    found["models"] = models

@@ -62,7 +62,8 @@ async def posted(
             url,
             data=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
             headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **headers},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
+            # Looking up the name counts as well, which `sock_connect` would leave out.
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
             allow_redirects=False,
         )
     except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
@@ -92,7 +93,7 @@ async def checked_get(
     try:
         async with session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
             if response.status in (401, 403):
-                raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({response.status})")
+                raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({response.status})", status=response.status)
             if response.status >= 500:
                 raise BackendError(Reason.SERVER_ERROR, f"answered {response.status}")
             yield response

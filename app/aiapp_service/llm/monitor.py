@@ -34,7 +34,7 @@ async def _probe(upstream: Upstream, backends: Sequence[Backend]) -> None:
             backend.reached()
         return
     for backend in backends:
-        backend.failed(error)
+        backend.missed(error)
 
 
 async def watch(backends: Callable[[], Sequence[Backend]], rng: random.Random) -> None:

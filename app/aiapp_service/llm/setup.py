@@ -1,12 +1,15 @@
 """Configuration -> routes."""
 
+import random
+
 import aiohttp
 
-from aiapp_service.config import BackendConfig, ProviderConfig, ProviderKind, ServiceConfig
+from aiapp_service.config import BackendConfig, InferenceConfig, ProviderConfig, ProviderKind, ServiceConfig
 from aiapp_service.credentials import SecretFile
-from aiapp_service.llm.backend import Backend
+from aiapp_service.llm.backend import Backend, Known
 from aiapp_service.llm.http_upstream import HttpUpstream
 from aiapp_service.llm.mock import MockUpstream
+from aiapp_service.llm.replicas import ReplicaSet, is_name
 from aiapp_service.llm.router import Route, Router
 from aiapp_service.llm.upstream import Upstream
 from aiapp_service.telemetry.metrics import Metrics
@@ -14,28 +17,57 @@ from aiapp_service.telemetry.metrics import Metrics
 OPENAI_URL = "https://api.openai.com/v1"
 
 
-def router(config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Router:
-    """All models of `config`; models that share a backend share what is known of it."""
-    upstreams: dict[tuple[str, str], Upstream] = {
-        ("provider", provider.name): _provider(provider, session) for provider in config.providers
+def router(
+    config: ServiceConfig,
+    session: aiohttp.ClientSession,
+    metrics: Metrics,
+    rng: random.Random,
+    before: Router | None = None,
+) -> Router:
+    """All models of `config`; a backend in several models, or in the router `before`, shares what is known of it."""
+    providers = {provider.name: provider for provider in config.providers}
+    inference = {entry.name: entry for entry in config.inference}
+    upstreams: dict[ProviderConfig | InferenceConfig, Upstream] = {
+        **{provider: _provider(provider, session) for provider in config.providers},
+        **{entry: HttpUpstream(session, entry.base_url, None, adds_usage=True) for entry in config.inference},
     }
-    for inference in config.inference:
-        upstreams["inference", inference.name] = HttpUpstream(session, inference.base_url, None, adds_usage=True)
-    known: dict[tuple[str, str], Backend] = {}
+    known = {backend.known.place: backend.known for backend in before.backends} if before is not None else {}
+    sets = _replica_sets(config, session, before)
 
     def backend(wanted: BackendConfig) -> Backend:
-        # Two models may give the same backend different prices.
-        key = (wanted.name, "" if wanted.price is None else wanted.price.model_dump_json())
-        if key not in known:
-            place = ("inference", wanted.inference) if wanted.inference else ("provider", str(wanted.provider))
-            known[key] = Backend(wanted.name, upstreams[place], wanted.model, wanted.price, metrics)
-        return known[key]
+        place = inference[wanted.inference] if wanted.inference else providers[str(wanted.provider)]
+        return Backend(
+            wanted.name,
+            upstreams[place],
+            wanted.model,
+            wanted.price,
+            metrics,
+            weight=wanted.weight,
+            context_window=wanted.context_window,
+            known=known.setdefault((place, wanted.model), Known(wanted.name, (place, wanted.model))),
+            replicas=sets.get(place.base_url) if isinstance(place, InferenceConfig) else None,
+        )
 
     routes = {
-        model.name: Route(model.name, model.kind, [backend(wanted) for wanted in model.backends], model.timeouts)
+        model.name: Route(
+            model.name, model.kind, [backend(wanted) for wanted in model.backends], model.timeouts, model.strategy
+        )
         for model in config.models
     }
-    return Router(routes, metrics)
+    return Router(routes, metrics, rng, tuple(sets.values()))
+
+
+def _replica_sets(
+    config: ServiceConfig, session: aiohttp.ClientSession, before: Router | None
+) -> dict[str, ReplicaSet]:
+    """By base URL: inference that is reached by a name may stand for several pods."""
+    kept = {replicas.base_url: replicas for replicas in before.replica_sets} if before is not None else {}
+
+    def make(base_url: str) -> Upstream:
+        return HttpUpstream(session, base_url, None, adds_usage=True)
+
+    urls = {entry.base_url for entry in config.inference if is_name(entry.base_url)}
+    return {url: kept.get(url) or ReplicaSet(url, make) for url in sorted(urls)}
 
 
 def _provider(provider: ProviderConfig, session: aiohttp.ClientSession) -> Upstream:

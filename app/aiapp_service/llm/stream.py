@@ -5,7 +5,7 @@ It never claims to be complete when it is not: only the backend's own `[DONE]` e
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiapp_service.config import TimeoutsConfig
@@ -15,6 +15,15 @@ from aiapp_service.llm.usage import Usage, usage_of
 
 # Sent with every chunk by some servers, and not worth a look.
 _NO_USAGE = (b'"usage":null', b'"usage": null')
+
+
+def with_usage(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """`body` asking for the stream's usage, and whether that was our idea."""
+    given = body.get("stream_options")
+    options = given if isinstance(given, dict) else {}
+    if "include_usage" in options:
+        return body, False
+    return {**body, "stream_options": {**options, "include_usage": True}}, True
 
 
 class ModelStream:

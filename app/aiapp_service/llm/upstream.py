@@ -21,21 +21,26 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     SERVER_ERROR = "server_error"
     RATE_LIMITED = "rate_limited"
+    OUT_OF_QUOTA = "out_of_quota"
     REFUSED_KEY = "refused_key"
     MODEL_MISSING = "model_missing"
     BROKEN = "broken"
+    CONTEXT_LENGTH = "context_length"
 
 
 class BackendError(Exception):
     """A backend did not serve: the next one may. The message is fit for clients: it holds no secret.
 
-    `retry_after` is what the backend said in its header of that name.
+    `retry_after` is what the backend said in its header of that name, `status` its HTTP status where it gave one.
     """
 
-    def __init__(self, reason: Reason, message: str, retry_after: str | None = None) -> None:
+    def __init__(
+        self, reason: Reason, message: str, retry_after: str | None = None, *, status: int | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after = retry_after
+        self.status = status
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 import json
 from collections.abc import AsyncIterator
 
-from aiapp_service.llm.router import Answer, Opened, Router
+from aiapp_service.llm.router import Answer, Hints, Opened, Router
 from aiapp_service.llm.upstream import BackendError
 from aiapp_service.llm.usage import usage_of
+from aiapp_service.pipeline.accounting import estimated_input
 from aiapp_service.pipeline.call import Call
 from aiapp_service.pipeline.exchange import Exchange, Next, Outcome, Streaming, Whole
 
@@ -15,11 +16,12 @@ def dispatching(router: Router) -> Next:
 
     async def dispatch(exchange: Exchange) -> Outcome:
         call = exchange.call
+        route, endpoint, body = exchange.route, exchange.endpoint, exchange.body
+        tokens = estimated_input(endpoint, body) if route.weighs_tokens else 0
+        hints = Hints(call.principal.tenant, tokens)
         if not exchange.streamed:
-            return _whole(call, await router.answer(exchange.route, exchange.endpoint, exchange.body))
-        result = await exchange.cleanup.enter_async_context(
-            router.stream(exchange.route, exchange.endpoint, exchange.body)
-        )
+            return _whole(call, await router.answer(route, endpoint, body, hints))
+        result = await exchange.cleanup.enter_async_context(router.stream(route, endpoint, body, hints))
         if isinstance(result, Answer):
             return _whole(call, result)
         call.spoke()
@@ -45,7 +47,7 @@ async def _events(call: Call, opened: Opened) -> AsyncIterator[bytes]:
         while (events := await stream.next()) is not None:
             yield events
     except BackendError as error:
-        opened.backend.failed(error)
+        opened.place.broke(error)
         raise
     finally:
         call.usage = stream.usage

@@ -84,11 +84,34 @@ class HealthStatus(StrEnum):
 
 
 @dataclass(frozen=True)
+class BackendFault:
+    """A backend that does not serve. `code`: the HTTP status by which it refuses the API key, else 0."""
+
+    name: str
+    reason: str
+    code: int = 0
+
+
+@dataclass(frozen=True)
+class UnservedModel:
+    """A model that none of its backends serves."""
+
+    name: str
+    backends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class BackendHealth:
-    """What the API last said on /health."""
+    """What the API last said on /health.
+
+    `words` are reason and message of a condition, where what it was made of is not known any more.
+    """
 
     status: HealthStatus
     failing: tuple[str, ...] = ()  # names of checks that report an error, sorted
+    faults: tuple[BackendFault, ...] = ()  # sorted by name
+    unserved: tuple[UnservedModel, ...] = ()  # sorted by name
+    words: tuple[str, str] | None = None
 
     @classmethod
     def from_document(cls, document: Any) -> "BackendHealth":
@@ -101,7 +124,41 @@ class BackendHealth:
             raise ValueError("not a health document")  # noqa: TRY004  # one type of error for all that is wrong
         checks = document.get("checks", {})
         failing = (name for name, check in checks.items() if isinstance(check, dict) and check.get("status") == "error")
-        return cls(HealthStatus(str(document.get("status"))), tuple(sorted(str(name)[:63] for name in failing)))
+        faults = (_fault(entry) for entry in _entries(document, "backends") if entry.get("status") == "error")
+        unserved = (_unserved(entry) for entry in _entries(document, "models") if entry.get("served") is False)
+        return cls(
+            HealthStatus(str(document.get("status"))),
+            tuple(sorted(_word(name, 63) for name in failing)),
+            tuple(sorted(faults, key=lambda fault: fault.name)),
+            tuple(sorted(unserved, key=lambda model: model.name)),
+        )
+
+
+_MOST_ENTRIES = 100
+_MOST_NAME = 160  # of a backend: the name of a provider, a slash and the name of a model
+
+
+def _entries(document: Mapping[str, Any], field_name: str) -> list[Mapping[str, Any]]:
+    found = document.get(field_name)
+    listed = found[:_MOST_ENTRIES] if isinstance(found, list) else []
+    return [entry for entry in listed if isinstance(entry, dict)]
+
+
+def _word(value: Any, most: int = _MOST_NAME) -> str:
+    return "".join(character for character in str(value)[:most] if character.isprintable())
+
+
+def _fault(entry: Mapping[str, Any]) -> BackendFault:
+    code = entry.get("code")
+    # Other codes come and go: a status has to settle.
+    told = isinstance(code, int) and entry.get("reason") == "refused_key"
+    return BackendFault(_word(entry.get("name")), _word(entry.get("reason", ""), 63), int(code or 0) if told else 0)
+
+
+def _unserved(entry: Mapping[str, Any]) -> UnservedModel:
+    backends = entry.get("backends")
+    names = [_word(name) for name in backends[:16]] if isinstance(backends, list) else []
+    return UnservedModel(_word(entry.get("name")), tuple(names))
 
 
 def _empty() -> Mapping[Any, Any]:

@@ -18,13 +18,15 @@ from aiapp_operator.api.facts import BackendHealth, HealthStatus
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, part
 from aiapp_operator.kube.store import AppKey, AppStore, ChildStore
+from aiapp_operator.status.backends import NOT_SERVED
 
 log = logging.getLogger(__name__)
 
 ASK_SECONDS = 2.0
 AT_ONCE = 16
 _MOST_BYTES = 256 * 1024
-_NO_CHECK = "no check named"  # the words of the condition for an API that does not say what fails
+# What each reason of the condition tells of.
+_TOLD = {**{status.value.capitalize(): status for status in HealthStatus}, NOT_SERVED: HealthStatus.UNHEALTHY}
 
 Ask = Callable[[str], Awaitable[Any]]
 Changed = Callable[[AppKey], None]
@@ -127,11 +129,10 @@ class Prober:
 
 
 def told_by(status: Manifest | None) -> BackendHealth | None:
-    """The health that the condition BackendsHealthy was made of; None where it is unknown."""
+    """The health that the condition BackendsHealthy tells of, in its words; None where it is unknown."""
     conditions = (status or {}).get("conditions") or ()
     told = next((c for c in conditions if c["type"] == ConditionType.BACKENDS_HEALTHY), None)
-    if told is None or told["reason"].lower() not in set(HealthStatus):
-        return None
-    failing = told["message"].partition("failing: ")[2]
-    named = failing and failing != _NO_CHECK
-    return BackendHealth(HealthStatus(told["reason"].lower()), tuple(failing.split(", ")) if named else ())
+    health = _TOLD.get(told["reason"]) if told is not None else None
+    if told is None or health is None or health is HealthStatus.HEALTHY:
+        return None if health is None else BackendHealth(health)
+    return BackendHealth(health, words=(told["reason"], told["message"]))

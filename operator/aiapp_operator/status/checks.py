@@ -15,6 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
+from aiapp_operator.status import backends
 from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -147,7 +148,7 @@ def api_ready(known: Known) -> Verdict:
 def backends_healthy(known: Known) -> Verdict:
     """What only the service can know: whether its databases and backends answer it.
 
-    Only `unhealthy`, which means that the service cannot answer, keeps the AIApp from being Ready.
+    Only what clients notice keeps the AIApp from being Ready: a model that nobody serves, an API that cannot answer.
     """
     type_ = ConditionType.BACKENDS_HEALTHY
     health = known.facts.backends
@@ -156,13 +157,11 @@ def backends_healthy(known: Known) -> Verdict:
         return Verdict(type_, UNKNOWN, "NoAPI", "no API pod is ready that could be asked")
     if health is None:
         return Verdict(type_, UNKNOWN, "NotKnown", "the API has not been asked yet, or did not answer on /health")
-    failing = ", ".join(health.failing) or "no check named"
-    if health.status is HealthStatus.UNHEALTHY:
-        message = f"the API cannot answer, failing: {failing}"
-        return Verdict(type_, FALSE, "Unhealthy", message, Severity.FAILED)
-    if health.status is HealthStatus.DEGRADED:
-        return Verdict(type_, FALSE, "Degraded", f"the API answers with restrictions, failing: {failing}")
-    return Verdict(type_, TRUE, "Healthy", "databases and backends answer the API")
+    if health.status is HealthStatus.HEALTHY and not health.unserved:
+        return Verdict(type_, TRUE, "Healthy", "databases and backends answer the API")
+    reason, message = backends.words(health, known.app.spec)
+    degraded = health.status is HealthStatus.DEGRADED and not health.unserved
+    return Verdict(type_, FALSE, reason, message, None if degraded else Severity.FAILED)
 
 
 def workers_ready(known: Known) -> Verdict | None:

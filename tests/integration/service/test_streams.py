@@ -97,7 +97,7 @@ async def test_client_that_leaves_stops_the_backend(serve: Serve, upstream: Upst
 
 
 async def test_storm_of_leaving_clients_leaves_nothing_behind(serve: Serve) -> None:
-    async with Upstream(before_first=60).running() as upstream, serve(config(upstream.url)) as api:
+    async with Upstream(before_first=60).running() as upstream, serve(patient(upstream.url)) as api:
         body = {"model": "chat", "messages": HELLO, "stream": True}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as leaving:
             requests = [

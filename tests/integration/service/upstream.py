@@ -19,6 +19,8 @@ class Upstream:
     """What it does is set on it; what it saw is kept."""
 
     status: int = 200
+    times: int | None = None  # so many requests get `status`, those after them are answered
+    error: Any = None  # body of what is not 200
     before_headers: float = 0.0  # seconds
     before_first: float = 0.0
     between: float = 0.0
@@ -36,8 +38,8 @@ class Upstream:
     url: str = ""
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Upstream"]:
-        """Listen on a free port of loopback."""
+    async def running(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator["Upstream"]:
+        """Listen on loopback; port 0: any free one."""
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._guarded)
         app.router.add_post("/v1/embeddings", self._guarded)
@@ -45,8 +47,8 @@ class Upstream:
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+            await web.TCPSite(runner, host, port).start()
+            self.url = f"http://{host}:{runner.addresses[0][1]}/v1"
             yield self
         finally:
             await runner.cleanup()
@@ -68,8 +70,8 @@ class Upstream:
         self.traceparents.append(request.headers.get("traceparent", ""))
         self.asked.set()
         await asyncio.sleep(self.before_headers)
-        if self.status != 200:
-            error = {"error": {"message": "told to fail", "type": "x", "param": None, "code": "told"}}
+        if self.status != 200 and (self.times is None or len(self.bodies) <= self.times):
+            error = self.error or {"error": {"message": "told to fail", "type": "x", "param": None, "code": "told"}}
             return web.json_response(error, status=self.status, headers=self.headers)
         if request.path.endswith("/embeddings"):
             data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.5]}]

@@ -221,6 +221,40 @@ async def test_unhealthy_backends_are_noticed_and_forgotten():
 
 
 @virtual_time
+async def test_a_model_that_nobody_serves_is_said_once_and_after_a_restart_not_again():
+    backend = {"name": "lab/big", "status": "error", "reason": "server_error"}
+
+    def health(second):
+        told = {"code": 500 + second % 4, "since": f"2026-01-31T12:00:{second:02}+00:00"}
+        return {
+            "status": "degraded",
+            "checks": {"llm": {"status": "error", "message": f"answered {second}"}},
+            "backends": [{**backend, **told}],
+            "models": [{"name": "chat", "served": False, "backends": ["lab/big"]}],
+        }
+
+    async with World() as world:
+        world.create_app()
+        first = world.start()
+        await world.settle()
+        world.health = health(0)
+        await world.until(lambda: not world.is_ready(), within=60)
+        ready = world.condition("Ready")
+        assert ready["reason"] == "ModelNotServed"
+        assert ready["message"].startswith("BackendsHealthy: model chat: backend lab/big answers with server errors")
+        await world.until_quiet()
+        writes = len(first.connection.writes())
+        for second in range(1, 6):
+            world.health = health(second)
+            await asyncio.sleep(40)
+        assert len(first.connection.writes()) == writes
+        await first.stop()
+        second_process = world.start()
+        await asyncio.sleep(300)
+        assert second_process.connection.writes() == []
+
+
+@virtual_time
 async def test_a_generated_secret_that_was_deleted_is_made_again_when_a_pod_waits_for_it():
     async with World() as world:
         world.create_app()

@@ -1,10 +1,11 @@
 """What the APIs say of their backends: asked now and then, and remembered over a restart."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from aiapp_operator.api.facts import BackendHealth, Facts, HealthStatus, Workload
+from aiapp_operator.api.facts import BackendFault, BackendHealth, Facts, HealthStatus, UnservedModel, Workload
 from aiapp_operator.api.manifest import ObjectKey
 from aiapp_operator.kube.store import AppKey, AppStore, ChildStore
 from aiapp_operator.runtime.prober import Prober, told_by
@@ -95,12 +96,34 @@ async def test_an_api_without_ready_pods_is_not_asked():
         BackendHealth(HealthStatus.DEGRADED, ("llm", "redis")),
         BackendHealth(HealthStatus.DEGRADED),
         BackendHealth(HealthStatus.UNHEALTHY, ("database",)),
+        BackendHealth(HealthStatus.DEGRADED, ("llm",), (BackendFault("openai/gpt", "out_of_quota"),)),
+        BackendHealth(HealthStatus.DEGRADED, ("llm",), (), (UnservedModel("chat", ("openai/gpt",)),)),
         None,
     ],
 )
-def test_the_condition_says_again_what_it_was_made_of(health):
-    facts = Facts(workloads={API: Workload(API, serving=1)}, backends=health)
-    assert told_by(evaluate(make_app(), facts, None, previous=None, now="2025-01-01T00:00:00Z")) == health
+def test_the_condition_says_again_what_it_said(health):
+    def condition(backends):
+        facts = Facts(workloads={API: Workload(API, serving=1)}, backends=backends)
+        return evaluate(make_app(), facts, None, previous=None, now="2025-01-01T00:00:00Z")
+
+    said = condition(health)
+    assert condition(told_by(said)) == said
+
+
+def test_a_model_that_nobody_serves_is_still_known_after_a_restart():
+    document = {
+        "status": "degraded",
+        "checks": {"llm": {"status": "error"}},
+        "backends": [{"name": "openai/gpt", "status": "error", "reason": "refused_key", "code": 401}],
+        "models": [{"name": "chat", "served": False, "backends": ["openai/gpt"]}],
+    }
+    facts = Facts(workloads={API: Workload(API, serving=1)}, backends=BackendHealth.from_document(document))
+    said = evaluate(make_app(), facts, None, previous=None, now="2025-01-01T00:00:00Z")
+    told = told_by(said)
+    assert told is not None
+    assert told.words is not None
+    assert told.words[0] == "ModelNotServed"
+    assert evaluate(make_app(), replace(facts, backends=told), None, previous=said, now="2026-01-01T00:00:00Z") == said
 
 
 @virtual_time

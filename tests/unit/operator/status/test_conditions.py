@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from aiapp_operator.api.facts import BackendHealth, Cause, Facts, HealthStatus, Job, JobState, Severity
+from aiapp_operator.api.facts import (
+    BackendFault,
+    BackendHealth,
+    Cause,
+    Facts,
+    HealthStatus,
+    Job,
+    JobState,
+    Severity,
+    UnservedModel,
+)
 from aiapp_operator.api.manifest import ObjectKey
 from aiapp_operator.build.plan import desired
 from aiapp_operator.errors import Retry, Stalled, Waiting
@@ -227,6 +237,20 @@ def test_no_replicas_are_as_it_should_be():
         (
             BackendHealth(HealthStatus.UNHEALTHY, ("llm",)),
             ("False", "Unhealthy", "the API cannot answer, failing: llm"),
+            "False",
+        ),
+        (
+            BackendHealth(HealthStatus.DEGRADED, ("llm",), (BackendFault("lab/big", "odd"),)),
+            (
+                "False",
+                "Degraded",
+                "the API answers with restrictions: backend lab/big does not serve: see /health of the API",
+            ),
+            "True",
+        ),
+        (
+            BackendHealth(HealthStatus.DEGRADED, ("llm",), (), (UnservedModel("chat", ("lab/big",)),)),
+            ("False", "ModelNotServed", "model chat: no backend serves it"),
             "False",
         ),
     ],

@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiapp_operator.api.facts import (
+    BackendFault,
     BackendHealth,
     Cause,
     Claim,
@@ -12,6 +13,7 @@ from aiapp_operator.api.facts import (
     Job,
     JobState,
     Severity,
+    UnservedModel,
     Workload,
 )
 from aiapp_operator.api.manifest import object_key
@@ -46,8 +48,21 @@ causes = st.none() | st.builds(
 failures = st.none() | st.sampled_from(
     [Stalled("NameConflict", "taken"), Retry("ApplyFailed", "500"), Waiting("Terminating", "soon", seconds=5)]
 )
+faults = st.sampled_from(
+    [
+        (),
+        (BackendFault("openai/gpt", "refused_key", 401),),
+        (BackendFault("lab/a/b", "connect"), BackendFault("x", "?")),
+    ]
+)
+unserved = st.sampled_from([(), (UnservedModel("chat", ("openai/gpt",)),), (UnservedModel("a"), UnservedModel("b"))])
 healths = st.none() | st.builds(
-    BackendHealth, status=st.sampled_from(HealthStatus), failing=st.sampled_from([(), ("llm",), ("llm", "redis")])
+    BackendHealth,
+    status=st.sampled_from(HealthStatus),
+    failing=st.sampled_from([(), ("llm",), ("llm", "redis")]),
+    faults=faults,
+    unserved=unserved,
+    words=st.sampled_from([None, ("Degraded", "as before")]),
 )
 
 
