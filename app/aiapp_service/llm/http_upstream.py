@@ -93,7 +93,9 @@ async def checked_get(
     try:
         async with session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
             if response.status in (401, 403):
-                raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({response.status})", status=response.status)
+                raise BackendError(
+                    Reason.REFUSED_KEY, f"refuses the API key ({response.status})", status=response.status
+                )
             if response.status >= 500:
                 raise BackendError(Reason.SERVER_ERROR, f"answered {response.status}")
             yield response

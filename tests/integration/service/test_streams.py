@@ -8,6 +8,7 @@ import aiohttp
 import openai
 import pytest
 
+from aiapp_service.config import TimeoutsConfig
 from tests.integration.service.conftest import FAST, Serve, Service, config
 from tests.integration.service.upstream import Upstream
 from tests.integration.service.waiting import until
@@ -97,7 +98,10 @@ async def test_client_that_leaves_stops_the_backend(serve: Serve, upstream: Upst
 
 
 async def test_storm_of_leaving_clients_leaves_nothing_behind(serve: Serve) -> None:
-    async with Upstream(before_first=60).running() as upstream, serve(patient(upstream.url)) as api:
+    async with (
+        Upstream(before_first=60).running() as upstream,
+        serve(config(upstream.url, timeouts=TimeoutsConfig())) as api,
+    ):
         body = {"model": "chat", "messages": HELLO, "stream": True}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as leaving:
             requests = [

@@ -30,8 +30,13 @@ _PERIOD = 3
 
 
 def service(app: AIApp, inference: Inference) -> Manifest:
-    """Where API and workers reach the model server."""
-    return build_service(app, ComponentName.INFERENCE, inference.name, inference.port)
+    """Where API and workers reach the model servers, each by its own address.
+
+    Headless: the service itself chooses among them, so that a conversation stays where its prefix is cached.
+    """
+    manifest = build_service(app, ComponentName.INFERENCE, inference.name, inference.port)
+    manifest["spec"]["clusterIP"] = "None"
+    return manifest
 
 
 def cache_claim(app: AIApp, inference: Inference, found: Claim | None) -> Manifest | None:
