@@ -12,6 +12,7 @@ from aiapp_service.llm import setup
 from aiapp_service.pipeline.accounting import accounting
 from aiapp_service.pipeline.dispatch import dispatching
 from aiapp_service.pipeline.exchange import pipeline
+from aiapp_service.responses.store import LocalResponses, ResponseStore
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Surroundings:
     rng: random.Random = field(default_factory=random.SystemRandom)
     redis: "FastRedis | None" = None
     database: "Database | None" = None
+    responses: ResponseStore = field(default_factory=LocalResponses)
 
     @classmethod
     def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
@@ -36,15 +38,18 @@ class Surroundings:
         Their drivers are loaded here: a service without databases starts without them.
         """
         redis, database = None, None
+        responses: ResponseStore = LocalResponses()
         if config.redis is not None:
+            from aiapp_service.responses.redis_store import RedisResponses  # noqa: PLC0415
             from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
 
             redis = FastRedis(config.redis)
+            responses = RedisResponses(config.app, redis)
         if config.database is not None:
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
 
             database = Database(config.database)
-        return cls(session, metrics, redis=redis, database=database)
+        return cls(session, metrics, redis=redis, database=database, responses=responses)
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,7 +65,7 @@ def build(config: ServiceConfig, around: Surroundings) -> Running:
     router = setup.router(config, around.session, around.metrics)
     # From the outermost to the innermost.
     stages = [accounting()]
-    return Running(config, router, pipeline(stages, dispatching(router)))
+    return Running(config, router, pipeline(stages, dispatching(router)), around.responses)
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:

@@ -19,6 +19,7 @@ from aiapp_service.http.auth import authenticating
 from aiapp_service.http.calls import observing
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
+from aiapp_service.http.responses import ResponsesApi
 from aiapp_service.http.server import listen, stop_signals
 from aiapp_service.llm import monitor
 from aiapp_service.llm.http_upstream import client_session
@@ -42,6 +43,7 @@ def application(
         client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), authenticating(config.auth)]
     )
     OpenAIApi(gateway, metrics, config.app).add_to(app)
+    ResponsesApi(gateway, metrics).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 

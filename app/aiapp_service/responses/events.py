@@ -1,0 +1,17 @@
+"""The events of one stream, numbered."""
+
+import json
+from typing import Any
+
+
+class Events:
+    """Writes them as server-sent events, each with the next number."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def write(self, type_: str, **fields: Any) -> bytes:
+        """One event."""
+        document = {"type": type_, "sequence_number": self._number, **fields}
+        self._number += 1
+        return f"event: {type_}\ndata: {json.dumps(document, separators=(',', ':'))}\n\n".encode()
