@@ -31,10 +31,10 @@ def tools(body: Fields) -> Fields:
         ApiError: a tool is none of the client's functions.
     """
     given = body.get("tools")
+    if given is not None and not isinstance(given, list):
+        raise bad_request("tools has to be a list", "tools")
     if not given:
         return {}
-    if not isinstance(given, list):
-        raise bad_request("tools has to be a list", "tools")
     functions = [_function(tool, f"tools[{number}]") for number, tool in enumerate(given)]
     choice = body.get("tool_choice")
     if choice is None or choice in ("auto", "none", "required"):

@@ -52,8 +52,11 @@ class ResponseStream:
         """The chat is complete: the events that end what is open. `usage` is used where no chunk told it."""
         # A response that says nothing begins and ends all the same.
         written = [] if self._begun else [self._begin()]
-        status = answer.status_after(self._finish)
-        written += [item.end(status) for item in self._output if item.status == IN_PROGRESS]
+        for item in self._output:
+            if item.status == IN_PROGRESS:
+                # Where the model had to stop short it did so in the last one.
+                last = item is self._output[-1]
+                written.append(item.end(answer.status_after(self._finish) if last else COMPLETED))
         output = [item.document() for item in self._output]
         self.document = answer.ended(self.document, output, self._finish, self._usage or usage)
         return b"".join(written)

@@ -1,4 +1,4 @@
-"""Chat completions are relayed: whatever a client and an OpenAI-compatible backend say to each other arrives as it is."""
+"""Chat completions are relayed: what a client and an OpenAI-compatible backend say to each other arrives as it is."""
 
 import json
 from typing import Any
@@ -89,10 +89,13 @@ ERRORS = [
 @pytest.mark.parametrize(("status", "body"), ERRORS, ids=[str(status) for status, _ in ERRORS])
 async def test_refusals_of_the_backend_come_through(serve: Serve, status: int, body: bytes, stream: bool) -> None:
     asked = {"model": "chat", "messages": [{"role": "user", "content": "x"}], "stream": stream}
-    async with Verbatim(body, status=status).running() as upstream, serve(config(upstream.url)) as api:
-        async with api.http.post(f"{api.url}/v1/chat/completions", json=asked) as answer:
-            assert (answer.status, answer.content_type) == (status, "application/json")
-            assert await answer.read() == body
+    async with (
+        Verbatim(body, status=status).running() as upstream,
+        serve(config(upstream.url)) as api,
+        api.http.post(f"{api.url}/v1/chat/completions", json=asked) as answer,
+    ):
+        assert (answer.status, answer.content_type) == (status, "application/json")
+        assert await answer.read() == body
 
 
 class Sum(BaseModel):
