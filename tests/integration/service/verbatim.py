@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,9 +40,11 @@ class Verbatim:
             return web.Response(body=self.whole, status=self.status, content_type="application/json")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        # In pieces that end anywhere, as networks cut them.
-        for start in range(0, len(self.stream), 37):
-            await response.write(self.stream[start : start + 37])
-            await asyncio.sleep(0)
-        await response.write_eof()
+        # Who has read the last event may be gone before the end of the stream.
+        with suppress(ConnectionError):
+            # In pieces that end anywhere, as networks cut them.
+            for start in range(0, len(self.stream), 37):
+                await response.write(self.stream[start : start + 37])
+                await asyncio.sleep(0)
+            await response.write_eof()
         return response
