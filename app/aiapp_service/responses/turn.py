@@ -59,9 +59,14 @@ class Turn:
 
     async def _events(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         stream = self._stream
-        async for some in chunks:
-            if events := stream.feed(some):
-                yield events
+        try:
+            async for some in chunks:
+                if events := stream.feed(some):
+                    yield events
+        finally:
+            # Before the call is settled: what was generated is known only then.
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
         ended = stream.finish(self._call.usage)
         stream.document = await self._kept(stream.document)
         yield ended + stream.last()
