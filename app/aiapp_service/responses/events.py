@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+# Made once: `json.dumps` makes one for each event.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Events:
     """Writes them as server-sent events, each with the next number."""
@@ -14,4 +17,4 @@ class Events:
         """One event."""
         document = {"type": type_, "sequence_number": self._number, **fields}
         self._number += 1
-        return f"event: {type_}\ndata: {json.dumps(document, separators=(',', ':'))}\n\n".encode()
+        return f"event: {type_}\ndata: {_encode(document)}\n\n".encode()

@@ -36,6 +36,8 @@ _OURS = frozenset(
         "truncation",
     }
 )
+# They are looked up at once, within the deadline of one call.
+_MOST_NEEDED = 50
 # What a response says again of its request.
 _ECHOED: Mapping[str, Any] = {
     "instructions": None,
@@ -98,9 +100,17 @@ class Given:
 
     @property
     def needed(self) -> list[str]:
-        """The responses of ours that it refers to, each once."""
+        """The responses of ours that it refers to, each once.
+
+        Raises:
+            ApiError: they are too many to be looked up.
+        """
         named = [self.previous, *(ids.response_of(item.get("id")) for item in self.items if _is_reference(item))]
-        return list(dict.fromkeys(name for name in named if name is not None and ids.is_response(name)))
+        found = list(dict.fromkeys(name for name in named if name is not None and ids.is_response(name)))
+        if len(found) > _MOST_NEEDED:
+            message = f"input refers to {len(found)} responses, {_MOST_NEEDED} are the most: send the items themselves"
+            raise bad_request(message, "input")
+        return found
 
     def asked(self, records: Mapping[str, Record]) -> Asked:
         """The request for a chat completion, given the records of `needed` that there are.

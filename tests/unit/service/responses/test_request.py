@@ -218,3 +218,12 @@ def test_what_is_not_there_is_404(body: dict[str, Any], param: str, code: str) -
     with pytest.raises(ApiError) as caught:
         asked(body)
     assert (caught.value.status, caught.value.param, caught.value.code) == (404, param, code)
+
+
+def test_no_more_references_than_can_be_looked_up_at_once() -> None:
+    names = [f"msg_{number:032x}_0" for number in range(51)]
+    references = [{"type": "item_reference", "id": name} for name in names]
+    assert len(Given.of({"input": references[:50] * 2}).needed) == 50
+    with pytest.raises(ApiError, match="51 responses") as caught:
+        _ = Given.of({"input": references}).needed
+    assert (caught.value.status, caught.value.param) == (400, "input")
