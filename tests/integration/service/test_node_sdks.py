@@ -36,9 +36,10 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="session")
-def packages() -> Path:
-    """The packages of tests/sdk."""
-    return installed(Console(highlight=False, width=160, stderr=True))
+def packages(pytestconfig: pytest.Config) -> Path:
+    """The packages of tests/sdk; an installation is told of while it goes on."""
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        return installed(Console(highlight=False, width=160, stderr=True))
 
 
 @dataclass(frozen=True)

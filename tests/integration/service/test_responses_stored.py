@@ -17,6 +17,12 @@ SAID = " ".join(WORDS)
 DAY_SECONDS = 24 * 3600
 
 
+@pytest.fixture(autouse=True)
+def _time_for_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that runs many tests at once may be slower than what requests wait for."""
+    monkeypatch.setattr("aiapp_service.stores.redis.DEADLINE_SECONDS", 5.0)
+
+
 @pytest.fixture(params=["in the process", "in Redis"])
 def fields(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Configuration of either place."""
