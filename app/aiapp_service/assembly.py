@@ -15,6 +15,7 @@ from aiapp_service.llm import setup
 from aiapp_service.pipeline.accounting import accounting
 from aiapp_service.pipeline.dispatch import dispatching
 from aiapp_service.pipeline.exchange import pipeline
+from aiapp_service.responses.store import LocalResponses, ResponseStore
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Surroundings:
     redis: "FastRedis | None" = None
     database: "Database | None" = None
     tracing: "Tracing | None" = None
+    responses: ResponseStore = field(default_factory=LocalResponses)
 
     @classmethod
     def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
@@ -41,10 +43,13 @@ class Surroundings:
         Their drivers are loaded here: a service without databases starts without them.
         """
         redis, database = None, None
+        responses: ResponseStore = LocalResponses()
         if config.redis is not None:
+            from aiapp_service.responses.redis_store import RedisResponses  # noqa: PLC0415
             from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
 
             redis = FastRedis(config.redis)
+            responses = RedisResponses(config.app, redis)
         if config.database is not None:
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
 
@@ -55,7 +60,7 @@ class Surroundings:
 
             tracing = Tracing(config.tracing, config.app)
             tracing.lead(session)
-        return cls(session, metrics, redis=redis, database=database, tracing=tracing)
+        return cls(session, metrics, redis=redis, database=database, tracing=tracing, responses=responses)
 
     @cached_property
     def entrance(self) -> Entrance:
@@ -81,7 +86,8 @@ def build(config: ServiceConfig, around: Surroundings, before: Running | None = 
     stages = [accounting()]
     if around.tracing is not None:
         stages.insert(0, around.tracing.stage)
-    return Running(config, router, pipeline(stages, dispatching(router)), around.entrance.doorkeeper(config))
+    run = pipeline(stages, dispatching(router))
+    return Running(config, router, run, around.entrance.doorkeeper(config), around.responses)
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:

@@ -10,6 +10,7 @@ from aiapp_service.auth.doorkeeper import Doorkeeper
 from aiapp_service.config import ServiceConfig
 from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.exchange import Next
+from aiapp_service.responses.store import ResponseStore
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Running:
     router: Router
     run: Next
     doorkeeper: Doorkeeper
+    responses: ResponseStore
 
 
 class Gateway:

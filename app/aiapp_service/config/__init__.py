@@ -130,7 +130,6 @@ class ServiceConfig(Section):
     budgets: tuple[BudgetConfig, ...] = ()
     fail_open: bool = Field(default=True, description="Whether requests go on while limits cannot be asked for.")
     trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(default=(), description="Whose X-Forwarded-For is believed.")
-    fetch_hosts: tuple[str, ...] = Field(default=(), description="Hosts from which images of requests are fetched.")
     cors: CorsConfig = CorsConfig()
     fetch_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts that URLs inside requests may name; `host:port` where the port is not the usual."

@@ -21,6 +21,7 @@ from aiapp_service.http.cors import preflights, sharing
 from aiapp_service.http.messages import MessagesApi
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
+from aiapp_service.http.responses import ResponsesApi
 from aiapp_service.http.server import listen, stop_signals
 from aiapp_service.llm import monitor, replicas
 from aiapp_service.llm.http_upstream import client_session
@@ -46,6 +47,7 @@ def application(
     app.on_response_prepare.append(sharing(gateway))
     OpenAIApi(gateway, metrics, config.app).add_to(app)
     MessagesApi(gateway, metrics).add_to(app)
+    ResponsesApi(gateway, metrics).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 
 class Endpoint(StrEnum):
-    """Paths below /v1, and the `endpoint` label of metrics."""
+    """Paths below /v1, and the `endpoint` label of metrics. Backends are asked for chats and embeddings only."""
 
     CHAT = "chat/completions"
     EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
 
 
 class Reason(StrEnum):

@@ -1,7 +1,7 @@
 """The innermost stage: a backend answers."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from aiapp_service.llm.router import Answer, Hints, Opened, Router
 from aiapp_service.llm.upstream import BackendError
@@ -26,7 +26,10 @@ def dispatching(router: Router) -> Next:
             return _whole(call, result)
         call.spoke()
         call.backend = result.backend
-        return Streaming(_events(call, result))
+        events = _events(call, result)
+        # Whoever iterates may be cancelled between two events: the usage has to be known when the call is settled.
+        exchange.cleanup.push_async_callback(events.aclose)
+        return Streaming(events)
 
     return dispatch
 
@@ -41,7 +44,7 @@ def _whole(call: Call, answer: Answer) -> Whole:
     return Whole(answer.status, answer.body, answer.content_type)
 
 
-async def _events(call: Call, opened: Opened) -> AsyncIterator[bytes]:
+async def _events(call: Call, opened: Opened) -> AsyncGenerator[bytes, None]:
     stream = opened.stream
     try:
         while (events := await stream.next()) is not None:

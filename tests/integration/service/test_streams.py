@@ -136,4 +136,6 @@ async def test_client_that_does_not_read_is_given_up(serve: Serve) -> None:
         answer = await api.http.post(f"{api.url}/v1/chat/completions", json=body)
         await until("the backend notices", upstream.left.is_set, seconds=20)
         await until("no request under way", lambda: api.metric("ai_active_requests") == 0)
+        used = 'ai_tokens_total{endpoint="chat/completions",model="chat",type="output"}'
+        assert api.metric(used) > 0, "what was generated is billed"
         answer.close()

@@ -54,6 +54,13 @@ def test_requirements_are_pinned_with_hashes():
             assert line.rstrip().endswith("\\"), f"{path}: {line} has no hash"
 
 
+def test_locks_of_npm_name_no_registry():
+    """`npm ci` asks whichever one is configured: npm install --omit-lockfile-registry-resolved."""
+    locks = [path for path in tracked() if path.name == "package-lock.json"]
+    assert locks
+    assert [path for path in locks if '"resolved"' in text_of(path)] == []
+
+
 def test_files_hold_one_concept():
     """A file near 400 lines wants to be split."""
     long = {p.name: len(text_of(p).splitlines()) for p in tracked() if p.suffix == ".py"}

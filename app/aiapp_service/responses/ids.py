@@ -1,0 +1,31 @@
+"""Names of responses and of the items in them.
+
+An item's name holds its response's: a client that refers to an item by its name alone can be understood.
+"""
+
+import re
+import uuid
+
+_RESPONSE = re.compile(r"resp_([0-9a-f]{32})")
+_ITEM = re.compile(r"(?:msg|rs|fc)_([0-9a-f]{32})_\d{1,4}")
+
+
+def new_response() -> str:
+    """A name that nobody can guess."""
+    return f"resp_{uuid.uuid4().hex}"
+
+
+def is_response(name: object) -> bool:
+    """Whether a response of ours could have this name."""
+    return isinstance(name, str) and _RESPONSE.fullmatch(name) is not None
+
+
+def of_item(prefix: str, response: str, number: int) -> str:
+    """The name of a response's item; `prefix` says of what kind it is."""
+    return f"{prefix}_{response.removeprefix('resp_')}_{number}"
+
+
+def response_of(item: object) -> str | None:
+    """The response that an item of ours belongs to; None where the name is none of ours."""
+    found = _ITEM.fullmatch(item) if isinstance(item, str) else None
+    return f"resp_{found[1]}" if found else None

@@ -1,0 +1,212 @@
+"""A request for a response -> one for a chat completion."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiapp_service.http.errors import ApiError, bad_request
+from aiapp_service.responses import fields, ids
+from aiapp_service.responses.items import COMPLETED, IN_PROGRESS, Item
+from aiapp_service.responses.messages import messages_of
+from aiapp_service.responses.store import Record
+
+# What is translated, answered by ourselves, or says nothing to a chat. Every other field is passed on as it is.
+_OURS = frozenset(
+    {
+        "background",
+        "context_management",
+        "conversation",
+        "include",
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "n",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "reasoning",
+        "store",
+        "stream_options",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "truncation",
+    }
+)
+# They are looked up at once, within the deadline of one call.
+_MOST_NEEDED = 50
+# What a response says again of its request.
+_ECHOED: Mapping[str, Any] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "prompt": None,
+    "reasoning": {"effort": None, "summary": None},
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": None,
+    "truncation": "disabled",
+    "user": None,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was understood.
+
+    `document` is the response as it begins; `input` the items that came with it, `before` those of the
+    conversation that it goes on with.
+    """
+
+    chat: dict[str, Any]
+    document: dict[str, Any]
+    input: Sequence[Item]
+    before: Sequence[Item]
+    store: bool
+
+
+@dataclass(frozen=True)
+class Given:
+    """A request as it came: `body` with its input as items, and `needed`, the responses that it refers to."""
+
+    body: Mapping[str, Any]
+    items: Sequence[Any]
+    previous: str | None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "Given":
+        """Look into `body`.
+
+        Raises:
+            ApiError: `input` or `previous_response_id` is of a wrong type.
+        """
+        given, previous = body.get("input"), body.get("previous_response_id")
+        if isinstance(given, str):
+            given = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
+        if given is not None and not isinstance(given, list):
+            raise bad_request("input has to be a text or a list of items", "input")
+        if previous is not None and not isinstance(previous, str):
+            raise bad_request("previous_response_id has to be a string", "previous_response_id")
+        return cls(body, given or [], previous or None)
+
+    @property
+    def needed(self) -> list[str]:
+        """The responses of ours that it refers to, each once.
+
+        Raises:
+            ApiError: they are too many to be looked up.
+        """
+        named = [self.previous, *(ids.response_of(item.get("id")) for item in self.items if _is_reference(item))]
+        found = list(dict.fromkeys(name for name in named if name is not None and ids.is_response(name)))
+        if len(found) > _MOST_NEEDED:
+            message = f"input refers to {len(found)} responses, {_MOST_NEEDED} are the most: send the items themselves"
+            raise bad_request(message, "input")
+        return found
+
+    def asked(self, records: Mapping[str, Record]) -> Asked:
+        """The request for a chat completion, given the records of `needed` that there are.
+
+        Raises:
+            ApiError: something in it is wrong or not supported; or a record is missing.
+        """
+        fields.refuse_unsupported(dict(self.body))
+        before = self._before(records)
+        items = [_resolved(item, n, records) if _is_reference(item) else item for n, item in enumerate(self.items)]
+        # In this order, so that a mistake is found in the input and not somewhere in what came before.
+        asked = messages_of(items)
+        messages = [*self._instructions(), *messages_of(before), *asked]
+        if not asked and not before and not self.body.get("prompt"):
+            raise bad_request("input is required: a text, or a list with at least one item", "input")
+        store = self.body.get("store")
+        if store is not None and not isinstance(store, bool):
+            raise bad_request("store has to be true or false", "store")
+        name = ids.new_response()
+        document = self._document(name, store=store is not False)
+        return Asked(self._chat(messages), document, _named(items, name), before, store is not False)
+
+    def _before(self, records: Mapping[str, Record]) -> list[Item]:
+        if self.previous is None:
+            return []
+        if self.previous not in records:
+            raise no_response(self.previous, "previous_response_id")
+        return records[self.previous].conversation
+
+    def _instructions(self) -> list[Item]:
+        given = self.body.get("instructions")
+        if given is not None and not isinstance(given, str):
+            raise bad_request("instructions has to be a text", "instructions")
+        return [{"role": "system", "content": given}] if given else []
+
+    def _chat(self, messages: list[Item]) -> dict[str, Any]:
+        body = dict(self.body)
+        chat = {name: value for name, value in body.items() if name not in _OURS}
+        for translated in (fields.tools(body), fields.text(body), fields.reasoning(body), fields.logprobs(body)):
+            chat.update(translated)
+        if body.get("max_output_tokens") is not None:
+            chat["max_completion_tokens"] = body["max_output_tokens"]
+        # Backends refuse it where there are no tools.
+        if "tools" in chat and body.get("parallel_tool_calls") is not None:
+            chat["parallel_tool_calls"] = body["parallel_tool_calls"]
+        return {**chat, "messages": messages}
+
+    def _document(self, name: str, *, store: bool) -> dict[str, Any]:
+        given = self.body
+        echoed = {field: given.get(field) if given.get(field) is not None else d for field, d in _ECHOED.items()}
+        return {
+            "id": name,
+            "object": "response",
+            "created_at": int(time.time()),
+            "status": IN_PROGRESS,
+            "background": False,
+            "error": None,
+            "incomplete_details": None,
+            "model": given.get("model"),
+            "output": [],
+            "store": store,
+            "usage": None,
+            **echoed,
+        }
+
+
+def no_response(name: str, param: str | None = None) -> ApiError:
+    """404: it was never kept, or is no longer."""
+    message = f"there is no response {name[:100]!r}: it was not stored, was deleted, or is older than 30 days"
+    return ApiError(404, message, param=param, code="response_not_found")
+
+
+def _is_reference(item: Any) -> bool:
+    if not isinstance(item, dict):
+        return False
+    return item.get("type") == "item_reference" or (set(item) == {"id"})
+
+
+def _resolved(item: Item, number: int, records: Mapping[str, Record]) -> Item:
+    record = records.get(ids.response_of(item.get("id")) or "")
+    for known in record.response["output"] if record is not None else ():
+        if known["id"] == item["id"]:
+            return dict(known)
+    message = f"input[{number}] refers to an item that is not there: send the item itself, or store its response"
+    raise ApiError(404, message, param=f"input[{number}].id", code="item_not_found")
+
+
+def _named(items: Sequence[Item], response: str) -> list[Item]:
+    """Items as they are given back later: each with a name, and its content as parts."""
+    named = []
+    for number, item in enumerate(items):
+        kind = item.get("type", "message")
+        own: Item = {"id": f"{kind}_{response.removeprefix('resp_')}_in_{number}", "status": COMPLETED}
+        content = item.get("content")
+        if kind == "message" and isinstance(content, str):
+            type_ = "output_text" if item.get("role") == "assistant" else "input_text"
+            item = {**item, "content": [{"type": type_, "text": content}]}  # noqa: PLW2901  # the same item, spelt out
+        named.append({**own, **item, "type": kind})
+    return named
