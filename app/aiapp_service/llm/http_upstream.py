@@ -92,12 +92,11 @@ async def checked_get(
     timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
     try:
         async with session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
-            if response.status in (401, 403):
-                raise BackendError(
-                    Reason.REFUSED_KEY, f"refuses the API key ({response.status})", status=response.status
-                )
-            if response.status >= 500:
-                raise BackendError(Reason.SERVER_ERROR, f"answered {response.status}")
+            status = response.status
+            if status in (401, 403):
+                raise BackendError(Reason.REFUSED_KEY, f"refuses the API key ({status})", status=status)
+            if status >= 500:
+                raise BackendError(Reason.SERVER_ERROR, f"answered {status}")
             yield response
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise BackendError(Reason.CONNECT, "cannot be reached") from error

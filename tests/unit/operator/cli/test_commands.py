@@ -106,22 +106,27 @@ def storage(name: str, default: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("check", "cluster", "grade", "words"),
     [
-        (schema, Cluster(), Grade.FAIL, "not installed"),
-        (schema, Cluster(CustomResourceDefinition=crd()), Grade.OK, "every field"),
-        (leader, Cluster(), Grade.FAIL, "no Lease"),
-        (leader, Cluster(Lease=lease("op-1", 2)), Grade.OK, "op-1"),
-        (leader, Cluster(Lease=lease("op-1", 500)), Grade.FAIL, "ago"),
-        (leader, Cluster(Lease={"spec": {"holderIdentity": ""}}), Grade.FAIL, "no operator holds"),
-        (default_storage, Cluster(), Grade.WARN, "no default StorageClass"),
-        (default_storage, Cluster(StorageClass=[storage("slow", "false")]), Grade.WARN, "no default"),
-        (default_storage, Cluster(StorageClass=[storage("fast", "true")]), Grade.OK, "fast"),
-        (gpus, Cluster(Node=[{"status": {"allocatable": {"cpu": "4"}}}]), Grade.WARN, "no node offers GPUs"),
-        (gpus, Cluster(Node=[{"status": {"allocatable": {"nvidia.com/gpu": "2"}}}] * 2), Grade.OK, "4 nvidia.com/gpu"),
+        (schema, lambda: Cluster(), Grade.FAIL, "not installed"),
+        (schema, lambda: Cluster(CustomResourceDefinition=crd()), Grade.OK, "every field"),
+        (leader, lambda: Cluster(), Grade.FAIL, "no Lease"),
+        (leader, lambda: Cluster(Lease=lease("op-1", 2)), Grade.OK, "op-1"),
+        (leader, lambda: Cluster(Lease=lease("op-1", 500)), Grade.FAIL, "ago"),
+        (leader, lambda: Cluster(Lease={"spec": {"holderIdentity": ""}}), Grade.FAIL, "no operator holds"),
+        (default_storage, lambda: Cluster(), Grade.WARN, "no default StorageClass"),
+        (default_storage, lambda: Cluster(StorageClass=[storage("slow", "false")]), Grade.WARN, "no default"),
+        (default_storage, lambda: Cluster(StorageClass=[storage("fast", "true")]), Grade.OK, "fast"),
+        (gpus, lambda: Cluster(Node=[{"status": {"allocatable": {"cpu": "4"}}}]), Grade.WARN, "no node offers GPUs"),
+        (
+            gpus,
+            lambda: Cluster(Node=[{"status": {"allocatable": {"nvidia.com/gpu": "2"}}}] * 2),
+            Grade.OK,
+            "4 nvidia.com/gpu",
+        ),
     ],
 )
 async def test_doctor(check, cluster, grade, words):
     arguments = {"namespace": "aiapp-system", "lease": "aiapp-operator"} if check is leader else {}
-    found = await check(cluster, **arguments)
+    found = await check(cluster(), **arguments)
     assert found.grade is grade
     assert words in found.text
     assert bool(found.remedy) is (grade is not Grade.OK)
