@@ -103,16 +103,19 @@ def storage(name: str, default: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "annotations": {"storageclass.kubernetes.io/is-default-class": default}}}
 
 
+GPU_NODE = {"status": {"allocatable": {"nvidia.com/gpu": "2"}}}
+
+
 @pytest.mark.parametrize(
     ("check", "cluster", "grade", "words"),
     [
-        (schema, lambda: Cluster(), Grade.FAIL, "not installed"),
+        (schema, Cluster, Grade.FAIL, "not installed"),
         (schema, lambda: Cluster(CustomResourceDefinition=crd()), Grade.OK, "every field"),
-        (leader, lambda: Cluster(), Grade.FAIL, "no Lease"),
+        (leader, Cluster, Grade.FAIL, "no Lease"),
         (leader, lambda: Cluster(Lease=lease("op-1", 2)), Grade.OK, "op-1"),
         (leader, lambda: Cluster(Lease=lease("op-1", 500)), Grade.FAIL, "ago"),
         (leader, lambda: Cluster(Lease={"spec": {"holderIdentity": ""}}), Grade.FAIL, "no operator holds"),
-        (default_storage, lambda: Cluster(), Grade.WARN, "no default StorageClass"),
+        (default_storage, Cluster, Grade.WARN, "no default StorageClass"),
         (default_storage, lambda: Cluster(StorageClass=[storage("slow", "false")]), Grade.WARN, "no default"),
         (default_storage, lambda: Cluster(StorageClass=[storage("fast", "true")]), Grade.OK, "fast"),
         (gpus, lambda: Cluster(Node=[{"status": {"allocatable": {"cpu": "4"}}}]), Grade.WARN, "no node offers GPUs"),
