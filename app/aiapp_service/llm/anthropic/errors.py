@@ -19,7 +19,7 @@ _OUT_OF_MONEY = frozenset(
 )
 _REASONS = {
     "rate_limit_error": Reason.RATE_LIMITED,
-    "billing_error": Reason.RATE_LIMITED,
+    "billing_error": Reason.OUT_OF_QUOTA,
     "authentication_error": Reason.REFUSED_KEY,
     "permission_error": Reason.REFUSED_KEY,
     "not_found_error": Reason.MODEL_MISSING,
