@@ -1,7 +1,7 @@
 """One request for a response on its way: asked as a chat, answered as a response, kept before the client has it."""
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from aiapp_service.http.errors import ApiError
@@ -33,9 +33,7 @@ class Turn:
         """
         outcome = await following(exchange)
         if isinstance(outcome, Streaming):
-            events = self._events(outcome.events)
-            exchange.cleanup.push_async_callback(events.aclose)
-            return Streaming(events)
+            return Streaming(self._events(outcome.events))
         if outcome.status != 200:
             return outcome
         response = answer.respond(self._asked.document, outcome.body)
@@ -57,16 +55,11 @@ class Turn:
         """`response.failed`."""
         return self._stream.failed(error)
 
-    async def _events(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _events(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         stream = self._stream
-        try:
-            async for some in chunks:
-                if events := stream.feed(some):
-                    yield events
-        finally:
-            # Before the call is settled: what was generated is known only then.
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()
+        async for some in chunks:
+            if events := stream.feed(some):
+                yield events
         ended = stream.finish(self._call.usage)
         stream.document = await self._kept(stream.document)
         yield ended + stream.last()

@@ -7,7 +7,8 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.integration.service.conftest import Serve, config
+from tests.integration.service.conftest import Serve
+from tests.integration.service.patience import patient
 from tests.integration.service.verbatim import Verbatim
 
 TOOL = {"type": "function", "function": {"name": "add", "strict": True, "parameters": {"type": "object"}}}
@@ -71,7 +72,7 @@ STREAM = (
 async def test_nothing_changes_on_the_way(serve: Serve, fields: dict[str, Any], stream: bool) -> None:
     asked = {"model": "chat", "messages": [{"role": "user", "content": "é"}], "stream_options": {"include_usage": True}}
     asked |= {**fields, "stream": stream}
-    async with Verbatim(WHOLE, STREAM).running() as upstream, serve(config(upstream.url)) as api:
+    async with Verbatim(WHOLE, STREAM).running() as upstream, serve(patient(upstream.url)) as api:
         async with api.http.post(f"{api.url}/v1/chat/completions", json=asked) as answer:
             assert answer.status == 200
             assert await answer.read() == (STREAM if stream else WHOLE)
@@ -91,7 +92,7 @@ async def test_refusals_of_the_backend_come_through(serve: Serve, status: int, b
     asked = {"model": "chat", "messages": [{"role": "user", "content": "x"}], "stream": stream}
     async with (
         Verbatim(body, status=status).running() as upstream,
-        serve(config(upstream.url)) as api,
+        serve(patient(upstream.url)) as api,
         api.http.post(f"{api.url}/v1/chat/completions", json=asked) as answer,
     ):
         assert (answer.status, answer.content_type) == (status, "application/json")
@@ -107,7 +108,7 @@ class Sum(BaseModel):
 async def test_the_sdk_reads_it_all(serve: Serve) -> None:
     async with (
         Verbatim(WHOLE, STREAM).running() as upstream,
-        serve(config(upstream.url)) as api,
+        serve(patient(upstream.url)) as api,
         api.sdk() as client,
     ):
         messages: Any = [{"role": "user", "content": "x"}]
@@ -129,7 +130,7 @@ async def test_the_sdk_reads_it_all(serve: Serve) -> None:
 async def test_the_sdk_parses_what_its_schema_asked_for(serve: Serve) -> None:
     message = {"role": "assistant", "content": '{"total": 3}'}
     whole = json.dumps({"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
-    async with Verbatim(whole).running() as upstream, serve(config(upstream.url)) as api, api.sdk() as client:
+    async with Verbatim(whole).running() as upstream, serve(patient(upstream.url)) as api, api.sdk() as client:
         answer = await client.chat.completions.parse(
             model="chat", messages=[{"role": "user", "content": "1+2"}], response_format=Sum
         )
@@ -140,7 +141,7 @@ async def test_the_sdk_parses_what_its_schema_asked_for(serve: Serve) -> None:
 async def test_the_sdk_raises_its_own_classes(serve: Serve) -> None:
     async with (
         Verbatim(ERRORS[0][1], status=400).running() as upstream,
-        serve(config(upstream.url)) as api,
+        serve(patient(upstream.url)) as api,
         api.sdk() as client,
     ):
         with pytest.raises(openai.BadRequestError) as caught:

@@ -17,18 +17,17 @@ from aiapp_service.config import (
     ModelConfig,
     ModelKind,
     ServiceConfig,
-    TimeoutsConfig,
 )
 from tests.integration.service.calling import calling
 from tests.integration.service.conftest import Serve, Service, mock
 from tests.integration.service.node_sdks import installed, run_script
+from tests.integration.service.patience import PATIENT
 from tests.integration.service.upstream import WORDS, Upstream
 from tests.integration.service.verbatim import Verbatim
 from tests.integration.service.waiting import until
 
 KEY = "key-of-node"
 SAID = " ".join(WORDS)
-PATIENT = TimeoutsConfig(connect=2, first_token=30, idle=30, total=60)
 REFUSAL = {"message": "too hot", "type": "invalid_request_error", "param": "temperature", "code": "too_hot"}
 SUM = {"a": 1, "b": 2}
 # Each script runs all its cases: loading an SDK takes longer than using it.

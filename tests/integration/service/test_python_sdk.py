@@ -9,7 +9,8 @@ import pytest
 
 from aiapp_service.config import AuthConfig
 from tests.integration.service.calling import ARGUMENTS, calling
-from tests.integration.service.conftest import Serve, config
+from tests.integration.service.conftest import Serve
+from tests.integration.service.patience import patient
 from tests.integration.service.upstream import Upstream
 from tests.integration.service.waiting import until
 
@@ -20,7 +21,7 @@ TOOL: Any = {"type": "function", "name": "add", "parameters": PARAMETERS, "stric
 
 
 async def test_chat_calls_a_function(serve: Serve) -> None:
-    async with calling() as url, serve(config(url)) as api, api.sdk() as client:
+    async with calling() as url, serve(patient(url)) as api, api.sdk() as client:
         async with client.chat.completions.stream(model="chat", messages=MESSAGES, tools=[CHAT_TOOL]) as stream:
             message = (await stream.get_final_completion()).choices[0].message
         assert message.tool_calls is not None
@@ -32,7 +33,7 @@ async def test_chat_calls_a_function(serve: Serve) -> None:
 
 
 async def test_response_calls_a_function(serve: Serve) -> None:
-    async with calling() as url, serve(config(url)) as api, api.sdk() as client:
+    async with calling() as url, serve(patient(url)) as api, api.sdk() as client:
         async with client.responses.stream(model="chat", input="1+2?", tools=[TOOL]) as stream:
             pieces = [e.delta async for e in stream if e.type == "response.function_call_arguments.delta"]
             first = await stream.get_final_response()
@@ -51,7 +52,7 @@ async def test_errors_are_the_sdks_own(serve: Serve, tmp_path: Path) -> None:
     access = AuthConfig(api_keys_dir=tmp_path)
     async with (
         Upstream(status=429, headers={"Retry-After": "7"}).running() as limited,
-        serve(config(limited.url, auth=access)) as api,
+        serve(patient(limited.url, auth=access)) as api,
         api.sdk("key-of-ann") as ann,
         api.sdk("wrong") as nobody,
     ):
@@ -71,7 +72,7 @@ async def test_errors_are_the_sdks_own(serve: Serve, tmp_path: Path) -> None:
 @pytest.mark.parametrize("face", ["chat", "responses"])
 async def test_leaving_stops_the_backend(serve: Serve, face: str) -> None:
     upstream = Upstream(between=0.05, words=("x",) * 2000)
-    async with upstream.running(), serve(config(upstream.url)) as api, api.sdk() as client:
+    async with upstream.running(), serve(patient(upstream.url)) as api, api.sdk() as client:
         stream: Any
         if face == "chat":
             stream = await client.chat.completions.create(model="chat", messages=MESSAGES, stream=True)

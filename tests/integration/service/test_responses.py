@@ -10,7 +10,8 @@ import pytest
 from openai.types.responses import ResponseFunctionToolCall
 from pydantic import BaseModel
 
-from tests.integration.service.conftest import Serve, Service, config
+from tests.integration.service.conftest import Serve, Service
+from tests.integration.service.patience import patient
 from tests.integration.service.upstream import WORDS, Upstream
 from tests.integration.service.verbatim import Verbatim
 from tests.integration.service.waiting import until
@@ -31,7 +32,7 @@ async def post(api: Service, body: dict[str, Any]) -> tuple[int, dict[str, Any]]
 
 
 async def test_whole_answer_is_counted_as_a_response(serve: Serve) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url)) as api, api.sdk() as client:
+    async with Upstream().running() as upstream, serve(patient(upstream.url)) as api, api.sdk() as client:
         answer = await client.responses.create(
             model="chat", input="Hello", instructions="Be brief.", metadata={"a": "b"}, extra_body={"x_vendor": 1}
         )
@@ -47,7 +48,7 @@ async def test_whole_answer_is_counted_as_a_response(serve: Serve) -> None:
 
 
 async def test_stream_comes_event_by_event(serve: Serve) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url)) as api, api.sdk() as client:
+    async with Upstream().running() as upstream, serve(patient(upstream.url)) as api, api.sdk() as client:
         async with client.responses.stream(model="chat", input="Hello") as stream:
             events = [event async for event in stream]
             final = await stream.get_final_response()
@@ -64,7 +65,7 @@ async def test_stream_comes_event_by_event(serve: Serve) -> None:
 
 async def test_function_is_called_and_its_result_sent_back(serve: Serve) -> None:
     whole = completion({"content": None, "tool_calls": [CALL]}, "tool_calls")
-    async with Verbatim(whole).running() as upstream, serve(config(upstream.url)) as api, api.sdk() as client:
+    async with Verbatim(whole).running() as upstream, serve(patient(upstream.url)) as api, api.sdk() as client:
         first = await client.responses.create(model="chat", input="1+2?", tools=[TOOL], tool_choice="required")
         call = first.output[0]
         assert isinstance(call, ResponseFunctionToolCall)
@@ -88,7 +89,7 @@ class Sum(BaseModel):
 
 async def test_parses_what_its_schema_asked_for(serve: Serve) -> None:
     whole = completion({"content": '{"total": 3}', "reasoning_content": "hm"})
-    async with Verbatim(whole).running() as upstream, serve(config(upstream.url)) as api, api.sdk() as client:
+    async with Verbatim(whole).running() as upstream, serve(patient(upstream.url)) as api, api.sdk() as client:
         answer = await client.responses.parse(model="chat", input="1+2?", text_format=Sum)
         assert answer.output_parsed == Sum(total=3)
         assert answer.output[0].type == "reasoning"
@@ -105,7 +106,7 @@ async def test_parses_what_its_schema_asked_for(serve: Serve) -> None:
     ids=["breaks", "no DONE", "nonsense"],
 )
 async def test_what_breaks_off_has_failed_and_is_not_kept(serve: Serve, fault: dict[str, Any]) -> None:
-    async with Upstream(**fault).running() as upstream, serve(config(upstream.url)) as api, api.sdk() as client:
+    async with Upstream(**fault).running() as upstream, serve(patient(upstream.url)) as api, api.sdk() as client:
         events = [event async for event in await client.responses.create(model="chat", input="Hello", stream=True)]
         last = events[-1]
         assert last.type == "response.failed"
@@ -120,7 +121,7 @@ async def test_what_breaks_off_has_failed_and_is_not_kept(serve: Serve, fault: d
 
 async def test_client_that_leaves_stops_the_backend(serve: Serve) -> None:
     upstream = Upstream(between=0.05, words=("x",) * 2000)
-    async with upstream.running(), serve(config(upstream.url)) as api:
+    async with upstream.running(), serve(patient(upstream.url)) as api:
         async with aiohttp.ClientSession() as leaving:
             body = {"model": "chat", "input": "Hello", "stream": True}
             answer = await leaving.post(f"{api.url}/v1/responses", json=body)
@@ -133,7 +134,7 @@ async def test_client_that_leaves_stops_the_backend(serve: Serve) -> None:
 
 
 async def test_many_at_once_do_not_mix(serve: Serve) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url)) as api, api.sdk() as client:
+    async with Upstream().running() as upstream, serve(patient(upstream.url)) as api, api.sdk() as client:
         answers = await asyncio.gather(*(client.responses.create(model="chat", input=str(n)) for n in range(20)))
         assert len({answer.id for answer in answers}) == 20
         for number, answer in enumerate(answers):
@@ -154,7 +155,7 @@ async def test_many_at_once_do_not_mix(serve: Serve) -> None:
     ],
 )
 async def test_wrong_requests_name_the_field(serve: Serve, body: dict[str, Any], status: int, param: str) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url)) as api:
+    async with Upstream().running() as upstream, serve(patient(upstream.url)) as api:
         answered, document = await post(api, body)
         assert (answered, document["error"]["param"]) == (status, param)
         assert upstream.bodies == []
@@ -162,7 +163,7 @@ async def test_wrong_requests_name_the_field(serve: Serve, body: dict[str, Any],
 
 async def test_errors_of_backends(serve: Serve) -> None:
     refusal = b'{"error": {"message": "bad", "type": "invalid_request_error", "param": "temperature", "code": null}}'
-    async with Verbatim(refusal, status=400).running() as upstream, serve(config(upstream.url)) as api:
+    async with Verbatim(refusal, status=400).running() as upstream, serve(patient(upstream.url)) as api:
         for stream in (False, True):
             body = {"model": "chat", "input": "x", "stream": stream}
             async with api.http.post(f"{api.url}/v1/responses", json=body) as answer:

@@ -9,7 +9,8 @@ import redis as redis_client
 
 from aiapp_service.config import AuthConfig, RedisConfig
 from tests.integration.servers.redis import RedisServer
-from tests.integration.service.conftest import Serve, config
+from tests.integration.service.conftest import Serve
+from tests.integration.service.patience import patient
 from tests.integration.service.upstream import WORDS, Upstream
 from tests.integration.service.waiting import until
 
@@ -47,7 +48,7 @@ def keys_of(folder: Path, **keys: str) -> dict[str, Any]:
 
 
 async def test_conversation_goes_on_and_can_be_looked_at(serve: Serve, fields: dict[str, Any]) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url, **fields)) as api, api.sdk() as client:
+    async with Upstream().running() as upstream, serve(patient(upstream.url, **fields)) as api, api.sdk() as client:
         first = await client.responses.create(model="chat", input="One", instructions="Once")
         streamed = await client.responses.create(model="chat", input="Two", previous_response_id=first.id, stream=True)
         async for event in streamed:
@@ -75,7 +76,7 @@ async def test_conversation_goes_on_and_can_be_looked_at(serve: Serve, fields: d
 
 
 async def test_items_can_be_referred_to(serve: Serve, fields: dict[str, Any]) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url, **fields)) as api, api.sdk() as client:
+    async with Upstream().running() as upstream, serve(patient(upstream.url, **fields)) as api, api.sdk() as client:
         first = await client.responses.create(model="chat", input="One")
         items: Any = [{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "Two"}]
         await client.responses.create(model="chat", input=items)
@@ -85,7 +86,7 @@ async def test_items_can_be_referred_to(serve: Serve, fields: dict[str, Any]) ->
 
 
 async def test_not_kept_when_not_wanted(serve: Serve, fields: dict[str, Any]) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url, **fields)) as api, api.sdk() as client:
+    async with Upstream().running() as upstream, serve(patient(upstream.url, **fields)) as api, api.sdk() as client:
         answer = await client.responses.create(model="chat", input="One", store=False)
         assert answer.store is False
         with pytest.raises(openai.NotFoundError):
@@ -99,7 +100,7 @@ async def test_another_tenant_sees_nothing(serve: Serve, fields: dict[str, Any],
     access = keys_of(tmp_path, ann="key-of-ann", bob="key-of-bob")
     async with (
         Upstream().running() as upstream,
-        serve(config(upstream.url, **fields, **access)) as api,
+        serve(patient(upstream.url, **fields, **access)) as api,
         api.sdk("key-of-ann") as ann,
         api.sdk("key-of-bob") as bob,
     ):
@@ -118,7 +119,7 @@ async def test_another_tenant_sees_nothing(serve: Serve, fields: dict[str, Any],
 
 
 async def test_pages_of_items(serve: Serve) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url)) as api, api.sdk() as client:
+    async with Upstream().running() as upstream, serve(patient(upstream.url)) as api, api.sdk() as client:
         items: Any = [{"role": "user", "content": str(number)} for number in range(5)]
         answer = await client.responses.create(model="chat", input=items)
         pages = client.responses.input_items.list(answer.id, limit=2, order="asc")
@@ -135,7 +136,7 @@ async def test_pages_of_items(serve: Serve) -> None:
 
 async def test_another_replica_knows_them_for_thirty_days(serve: Serve, redis: RedisServer, tmp_path: Path) -> None:
     async with Upstream().running() as upstream:
-        wanted = config(upstream.url, **with_redis(redis, tmp_path))
+        wanted = patient(upstream.url, **with_redis(redis, tmp_path))
         async with serve(wanted) as one, serve(wanted) as other, one.sdk() as here, other.sdk() as there:
             answer = await here.responses.create(model="chat", input="One")
             assert (await there.responses.retrieve(answer.id)).output_text == SAID
@@ -149,7 +150,7 @@ async def test_redis_that_is_down_is_in_nobodys_way(
 ) -> None:
     async with (
         Upstream().running() as upstream,
-        serve(config(upstream.url, **with_redis(redis, tmp_path))) as api,
+        serve(patient(upstream.url, **with_redis(redis, tmp_path))) as api,
         api.sdk() as client,
     ):
         before = await client.responses.create(model="chat", input="One")
@@ -178,6 +179,6 @@ async def test_redis_that_is_down_is_in_nobodys_way(
 
 
 async def test_too_large_to_keep_is_answered_all_the_same(serve: Serve, fields: dict[str, Any]) -> None:
-    async with Upstream().running() as upstream, serve(config(upstream.url, **fields)) as api, api.sdk() as client:
+    async with Upstream().running() as upstream, serve(patient(upstream.url, **fields)) as api, api.sdk() as client:
         answer = await client.responses.create(model="chat", input="é" * 200_000)
         assert (answer.output_text, answer.store) == (SAID, False)

@@ -1,4 +1,4 @@
-"""A turn that is streamed: when it is kept, and what happens when it is given up in the middle."""
+"""A turn that is streamed: when it is kept."""
 
 import json
 from collections.abc import AsyncIterator
@@ -40,28 +40,3 @@ async def test_kept_before_the_client_hears_of_its_end() -> None:
         if b"response.completed" in events:
             kept_at_the_end = name in await store.read("", [name])
     assert kept_at_the_end
-
-
-async def test_what_was_generated_is_known_when_the_call_is_settled() -> None:
-    call, order = Call("r"), []
-
-    async def chunks() -> AsyncIterator[bytes]:
-        try:
-            while True:
-                yield CHUNK
-        finally:
-            order.append("generated")
-
-    async def settle() -> None:
-        order.append("settled")
-
-    async def following(exchange: Exchange) -> Outcome:
-        exchange.cleanup.push_async_callback(settle)
-        return Streaming(chunks())
-
-    exchange = exchange_of(call)
-    async with exchange.cleanup:
-        outcome = await Turn(ASKED, call, LocalResponses()).run(exchange, following)
-        assert isinstance(outcome, Streaming)
-        assert b"response.created" in await anext(aiter(outcome.events))
-    assert order == ["generated", "settled"]
