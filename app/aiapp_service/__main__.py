@@ -18,7 +18,7 @@ import click
 import yaml
 from pydantic import ValidationError
 
-from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, load, mock_config
+from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, WrongConfig, load, mock_config
 
 log = logging.getLogger("aiapp_service")
 
@@ -50,6 +50,8 @@ def api(path: Path | None, host: str, port: int) -> None:
     config, file = _configured(path)
     try:
         asyncio.run(serve(config, host, port, file))
+    except WrongConfig as error:
+        _fail(f"{file or 'configuration'}: {error}", WRONG_CONFIG)
     except OSError as error:
         _fail(f"cannot listen on {host}:{port}: {error.strerror}", 1)
 

@@ -12,6 +12,7 @@ from aiapp_service.llm import setup
 from aiapp_service.pipeline.accounting import accounting
 from aiapp_service.pipeline.dispatch import dispatching
 from aiapp_service.pipeline.exchange import pipeline
+from aiapp_service.prompts.stage import Prompts
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -59,8 +60,13 @@ def build(config: ServiceConfig, around: Surroundings) -> Running:
     """Routes and stages of `config`."""
     router = setup.router(config, around.session, around.metrics)
     # From the outermost to the innermost.
-    stages = [accounting()]
-    return Running(config, router, pipeline(stages, dispatching(router)))
+    prompts = Prompts(config.prompts)
+    stages = [accounting(), prompts.stage]
+    if config.guardrails:
+        from aiapp_service.guardrails.setup import stage as guarding  # noqa: PLC0415
+
+        stages.append(guarding(config, around.session, around.metrics))
+    return Running(config, router, pipeline(stages, dispatching(router)), prompts)
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiapp_service.config import ServiceConfig
 from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.exchange import Next
+from aiapp_service.prompts.stage import Prompts
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Running:
     config: ServiceConfig
     router: Router
     run: Next
+    prompts: Prompts
 
 
 class Gateway:

@@ -46,6 +46,10 @@ class GuardrailAction(StrEnum):
     AUDIT = "Audit"
 
 
+# The others judge a text as a whole.
+_FIND_PLACES = frozenset({GuardrailKind.PII, GuardrailKind.PATTERN, GuardrailKind.SECRETS, GuardrailKind.TOPICS})
+
+
 class GuardrailConfig(Section):
     """One guardrail; which of the further fields it has follows from its kind."""
 
@@ -72,6 +76,14 @@ class GuardrailConfig(Section):
         field, value = needed.get(self.kind, ("", True))
         if not value:
             raise ValueError(f"guardrail {self.name}: {field} is required for kind {self.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _action_fits_its_kind(self) -> Self:
+        if self.action is GuardrailAction.REDACT and self.kind not in _FIND_PLACES:
+            raise ValueError(f"guardrail {self.name}: kind {self.kind} finds nothing to redact: take Block or Audit")
+        if self.kind is GuardrailKind.JSON_SCHEMA and self.on != (GuardrailStage.OUTPUT,):
+            raise ValueError(f"guardrail {self.name}: kind JSONSchema is for answers: on: [Output]")
         return self
 
 
