@@ -17,7 +17,7 @@ tools.
 | silent | 0.5 | do not tell the user |
 | send | 0.5 | send, post, append ... to a URL; an image whose address has a placeholder |
 | fresh | 0.5 | new instructions, your real task |
-| encoded | 0.4 | decode this and do what it says |
+| encoded | 0.5 | decode this and do what it says |
 """
 
 from aiapp_service.guardrails.rules import Rule, rule
@@ -25,7 +25,7 @@ from aiapp_service.guardrails.rules import Rule, rule
 TRUSTED = frozenset({"system", "developer"})
 _GAP = r"[^.!?\n]{0,40}"
 _OLD = r"(?:previous|prior|above|earlier|preceding|foregoing|all|your|any|existing|system)"
-_ORDERS = r"(?:instructions?|prompts?|rules|directions?|commands?|guidelines|context|messages?)"
+_ORDERS = r"(?:instructions?|prompts?|rules|directions?|commands?|guidelines|context|messages)"
 
 _SIGNS: dict[str, tuple[float, str]] = {
     "override": (
@@ -51,7 +51,7 @@ _SIGNS: dict[str, tuple[float, str]] = {
         1.0,
         (
             r"\byou(?: are|'re| will be| shall be)(?: now)?(?: going to act as)? dan\b|\bdo anything now\b"
-            r"|\b(?:developer|debug|god|sudo|jailbreak|unrestricted) mode (?:is )?(?:now )?(?:enabled|activated|on)\b"
+            r"|\b(?:developer|debug|god|sudo|jailbreak|unrestricted) mode (?:(?:is )?(?:now )?(?:enabled|activated)|is on)\b"
             r"|\benter (?:developer|god|sudo|jailbreak|unrestricted) mode\b"
         ),
     ),
@@ -97,7 +97,7 @@ _SIGNS: dict[str, tuple[float, str]] = {
         ),
     ),
     "encoded": (
-        0.4,
+        0.5,
         (
             r"\b(?:decode|decrypt|base64|rot13)\b[^.!?\n]{0,40}\b(?:and|then)\b[^.!?\n]{0,20}"
             r"\b(?:execute|follow|obey|do what|comply|run)\b"

@@ -293,10 +293,7 @@ async def test_json_schema(serve: Serve, tmp_path: Any, streamed: bool) -> None:
     rails = (rail("JSONSchema", "Block", ("Output",), schemaFile=str(file)),)
     for words, fits in ((('{"a":', "1}"), True), (('{"b":', "1}"), False), (("no", "JSON"), False)):
         async with Upstream(words=words).running() as upstream, serve(config(upstream.url, guardrails=rails)) as api:
-            if streamed:
-                end = ends_of(await stream(api))[0]
-            else:
-                end = (await ask(api))[2]["choices"][0]["finish_reason"]
+            end = ends_of(await stream(api))[0] if streamed else (await ask(api))[2]["choices"][0]["finish_reason"]
             assert end == ("stop" if fits else "content_filter")
 
 
