@@ -87,6 +87,21 @@ def migrate(url_file: Path) -> None:
 
 
 @main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_config
+@click.option("--update", is_flag=True, help="Take the answers of this run as the snapshots.")
+def prompt_test(file: Path, path: Path | None, update: bool) -> None:
+    """Run the prompt tests in FILE; with LLM_PROVIDER=mock against the Mock provider."""
+    from aiapp_service.prompts.trial import run
+
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
+    # Prompts and models stay those of the configuration; only who answers is another.
+    mock = os.environ.pop("LLM_PROVIDER", "") == "mock"
+    config, _ = _configured(path)
+    sys.exit(asyncio.run(run(config, file, mock=mock, update=update)))
+
+
+@main.command()
 @click.option("--port", multiple=True, type=int, default=(API_PORT, WORKER_PORT), show_default=True)
 def healthcheck(port: tuple[int, ...]) -> None:
     """Exit 0 when a role of this container answers that it can serve."""

@@ -51,7 +51,8 @@ _SIGNS: dict[str, tuple[float, str]] = {
         1.0,
         (
             r"\byou(?: are|'re| will be| shall be)(?: now)?(?: going to act as)? dan\b|\bdo anything now\b"
-            r"|\b(?:developer|debug|god|sudo|jailbreak|unrestricted) mode (?:(?:is )?(?:now )?(?:enabled|activated)|is on)\b"
+            r"|\b(?:developer|debug|god|sudo|jailbreak|unrestricted) mode"
+            r" (?:(?:is )?(?:now )?(?:enabled|activated)|is on)\b"
             r"|\benter (?:developer|god|sudo|jailbreak|unrestricted) mode\b"
         ),
     ),

@@ -13,6 +13,8 @@ from aiapp_service.guardrails.viable import NotUnderstood, beginnings
 
 # `\n` in the JSON text of a tool call's arguments is no letter n before a number.
 START = r"(?:\\[nrtf]|\b)"
+# Instructions of RE2. Larger expressions do not fit its fast path, and cost more than one look for each rule.
+_MOST_OF_A_GATE = 8192
 
 
 class Hit(NamedTuple):
@@ -58,6 +60,17 @@ def rule(kind: str, expression: str, judge: Judge | None = None, *, group: int =
         return Rule(pattern, chosen, compiled(rf"(?:{beginning})\z"), compiled(rf"(?:{expression})|(?:{beginning})\z"))
     except (NotUnderstood, ValueError):
         return Rule(pattern, chosen)
+
+
+def gate_of(rules: Sequence[Rule]) -> Any:
+    """What finds what the gate of any of them finds; None: there is no such expression."""
+    if not all(rule.gate for rule in rules):
+        return None
+    try:
+        gate = compiled("|".join(f"(?:{rule.gate.pattern})" for rule in rules))
+    except ValueError:
+        return None
+    return gate if gate.programsize <= _MOST_OF_A_GATE else None
 
 
 def compiled(expression: str) -> Any:

@@ -7,7 +7,7 @@ import aiohttp
 from aiapp_service.config import GuardrailConfig, GuardrailKind, GuardrailStage, ServiceConfig, WrongConfig
 from aiapp_service.credentials import SecretFile
 from aiapp_service.guardrails.passage import Guardrail, Passage
-from aiapp_service.guardrails.rules import Rule, rule
+from aiapp_service.guardrails.rules import Rule, gate_of, rule
 from aiapp_service.guardrails.scanner import Scanner, Weigh
 from aiapp_service.guardrails.stage import guarding
 from aiapp_service.pipeline.exchange import Stage
@@ -68,7 +68,8 @@ def _scanning(wanted: GuardrailConfig) -> Begin:
     """Those that find places in it."""
     rules, weigh, trusted = _rules(wanted)
     action = wanted.action
-    return lambda: Scanner(rules, action, weigh, trusted)
+    gate = gate_of(rules)
+    return lambda: Scanner(rules, gate, action, weigh, trusted)
 
 
 def _rules(wanted: GuardrailConfig) -> tuple[list[Rule], Weigh, frozenset[str]]:

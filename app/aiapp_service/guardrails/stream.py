@@ -14,6 +14,7 @@ from aiapp_service.guardrails.chain import Chain
 from aiapp_service.guardrails.passage import Guardrail, Place, Unavailable
 from aiapp_service.llm.sse import DONE, Splitter, data_of, event_of
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _NOT_OF_THE_HEAD = frozenset({"choices", "usage", report.FIELD})
 
 
@@ -86,10 +87,14 @@ class _Guarded:
 
     async def _choice(self, choice: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None, Chain | None]:
         """Events before it, what is shown of it (itself: all), and its guardrails when it has ended."""
-        index = choice.get("index", 0)
+        index = choice.get("index")
+        if not isinstance(index, int):
+            index = 0
         if index in self._blocked:
             return b"", None, None
-        chain = self._open.setdefault(index, Chain(self._guardrails))
+        chain = self._open.get(index)
+        if chain is None:
+            chain = self._open[index] = Chain(self._guardrails)
         delta = choice.get("delta")
         slots = list(texts.of_message(delta, texts.ANSWERS)) if isinstance(delta, dict) else []
         results = [chain.feed(slot.place, slot.text) for slot in slots]
@@ -158,4 +163,4 @@ def _chunk(data: bytes) -> dict[str, Any] | None:
 
 
 def _event(document: dict[str, Any]) -> bytes:
-    return event_of(json.dumps(document, separators=(",", ":")).encode())
+    return event_of(_ENCODER.encode(document).encode())

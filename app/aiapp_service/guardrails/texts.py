@@ -55,9 +55,10 @@ def of_message(message: dict[str, Any], role: str) -> Iterator[Slot]:
             yield Slot(Place(role, field), value, message, field)
         elif isinstance(value, list):
             yield from _parts(value, role, field)
-    for number, call in enumerate(message.get("tool_calls") or ()):
+    calls = message.get("tool_calls")
+    for number, call in enumerate(calls if isinstance(calls, list) else ()):
         if isinstance(call, dict):
-            index = call.get("index", number)
+            index = call["index"] if isinstance(call.get("index"), int) else number
             yield from _inside(call.get("function"), ARGUMENTS, Place(role, ARGUMENTS, index))
             yield from _inside(call.get("custom"), _CUSTOM, Place(role, _CUSTOM, index))
     yield from _inside(message.get(_FUNCTION_CALL), ARGUMENTS, Place(role, _FUNCTION_CALL))

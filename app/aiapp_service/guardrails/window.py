@@ -26,6 +26,16 @@ class Window:
         self._text = b""
         self._at = 0
 
+    @property
+    def idle(self) -> bytes | None:
+        """What it remembers of the text before while it holds nothing back; None: it does hold something."""
+        return self._text if self._at == len(self._text) else None
+
+    def pass_by(self, piece: bytes) -> None:
+        """Let a piece out in which, as is known already, nothing is found or begins; only while idle."""
+        self._text = piece[-1:]
+        self._at = 1
+
     def feed(self, piece: bytes, *, final: bool = False) -> tuple[bytes, list[str]]:
         """What may go out now, and the kinds that were found in it. With `final` nothing is held back."""
         text, at = self._text + piece, self._at

@@ -122,7 +122,7 @@ def parse(text: str) -> PromptTemplate:
             raise ValueError(f"message of role {role}, line {error.lineno}: {error.message}") from error
         except TemplateError as error:
             raise ValueError(f"message of role {role}: {error}") from error
-    return PromptTemplate(head.parameters, frozenset(variables), messages)
+    return PromptTemplate(head.parameters, frozenset(variables - environment.globals.keys()), messages)
 
 
 def _split(text: str) -> tuple[_Head, str]:

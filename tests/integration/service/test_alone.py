@@ -20,6 +20,7 @@ from tests.stack.wait import wait_until
 
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DRIVERS = ("psycopg", "redis", "bullmq", "openai", "sqlalchemy", "alembic", "kopf", "aiapp_operator")
+DRIVERS += ("re2", "jinja2", "jsonschema", "phonenumbers", "stdnum")
 
 
 @contextmanager
@@ -99,6 +100,8 @@ def test_healthcheck_of_the_image(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        ("guardrails: [{name: g, kind: Pattern, patterns: ['(']}]", "guardrail g: pattern '('"),
+        ("prompts: [{name: p, version: '1', file: /nowhere}]", "prompt p version 1: /nowhere"),
         ("models: [{name: m}]", "models.0.backends"),
         ("auth: {anonymos: true}", "auth.anonymos"),
         ("a: [", "while parsing"),

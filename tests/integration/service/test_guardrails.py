@@ -321,6 +321,23 @@ async def test_large_requests_are_looked_at_whole(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": 5},
+        {"role": "user", "content": [1, {"text": 2}, {"type": "text"}]},
+        {"role": "assistant", "tool_calls": 5},
+        {"role": "assistant", "tool_calls": [1, {"index": [], "function": 1}, {"function": {"arguments": 1}}]},
+        {"role": [1], "content": "x"},
+    ],
+)
+async def test_odd_messages_are_left_to_the_backend(serve: Serve, message: dict[str, Any]) -> None:
+    rails = (rail("PII", "Redact"), rail("PromptInjection"), rail("Length", maxCharacters=1000))
+    async with Upstream().running() as upstream, serve(config(upstream.url, guardrails=rails)) as api:
+        assert (await ask(api, messages=[message]))[0] == 200
+        assert len(upstream.bodies) == 1
+
+
+@pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"kind": "Pattern", "patterns": ["ok", "a("]}, r"guardrail rail: pattern 'a\('"),

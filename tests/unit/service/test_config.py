@@ -28,6 +28,15 @@ def test_empty_file_is_a_closed_service(tmp_path):
         ({"models": [{"name": "m", "backends": [{"model": "y"}]}]}, "exactly one of provider, inference"),
         ({"providers": [{"name": "p", "kind": "OpenAICompatible"}]}, "baseURL is required"),
         ({"unknown": 1}, "Extra inputs"),
+        ({"guardrails": [{"name": "g", "kind": "Pattern"}]}, "guardrail g: patterns is required"),
+        (
+            {"guardrails": [{"name": "g", "kind": "PromptInjection", "action": "Redact"}]},
+            "kind PromptInjection finds",
+        ),
+        (
+            {"guardrails": [{"name": "g", "kind": "JSONSchema", "schemaFile": "/s"}]},
+            "JSONSchema is for answers",
+        ),
         ({"models": [{"name": "m", "backends": [], "timeouts": {"idle": 0}}]}, "greater than 0"),
     ],
 )

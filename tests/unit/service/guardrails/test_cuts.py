@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from aiapp_service.config import GuardrailAction
 from aiapp_service.guardrails import leaked_secrets, pii, topics
-from aiapp_service.guardrails.passage import Place
-from aiapp_service.guardrails.rules import Rule, rule
+from aiapp_service.guardrails.chain import Chain
+from aiapp_service.guardrails.passage import Guardrail, Place
+from aiapp_service.guardrails.rules import Rule, gate_of, rule
 from aiapp_service.guardrails.scanner import Scanner
 from aiapp_service.guardrails.viable import NotUnderstood, beginnings
 from aiapp_service.guardrails.window import BLIND_HELD, MOST_HELD, Window
@@ -35,14 +36,9 @@ EXPRESSIONS = (
     r"\pL\d\x{e9}",
 )
 RULES = [rule("K", expression) for expression in EXPRESSIONS]
-REAL = [
-    *pii.rules(),
-    *leaked_secrets.rules(),
-    *topics.rules(["café noir", "tea"]),
-]
+KINDS = (pii.rules(), leaked_secrets.rules(), topics.rules(["café noir", "tea"]))
 PIECES = (
     "bob@example.com",
-    "bob@",
     "+49 30 901820",
     "(212) 555-2368",
     "4111 1111 1111 1111",
@@ -56,6 +52,7 @@ PIECES = (
     "password = hunter2hunter3xYz",
     "Café  noir",
     "tea",
+    "bob@",
     "1",
     "-",
     " ",
@@ -65,6 +62,17 @@ PIECES = (
     "\U0001f600",
     "word",
 )
+
+
+def chain() -> Chain:
+    """All kinds, one after the other."""
+    return Chain([guardrail(str(number), rules) for number, rules in enumerate(KINDS)])
+
+
+def guardrail(name: str, rules: list[Rule]) -> Guardrail:
+    gate, action = gate_of(rules), GuardrailAction.REDACT
+    assert gate is not None
+    return Guardrail(name, action, lambda: Scanner(rules, gate, action), lambda: None)
 
 
 def cut(text: str, places: list[int]) -> list[str]:
@@ -88,20 +96,20 @@ def test_any_expression_and_text(checked: Rule, text: str, places: list[int]):
 @settings(max_examples=150, deadline=None)
 def test_what_guardrails_look_for(pieces: list[str], places: list[int]):
     text = "".join(pieces)
-    whole, streamed = (Scanner(REAL, GuardrailAction.REDACT) for _ in range(2))
+    whole, streamed = chain(), chain()
     expected = whole.feed(PLACE, text) + whole.finish(PLACE)
     shown = "".join([streamed.feed(PLACE, piece) for piece in cut(text, places)]) + streamed.finish(PLACE)
     assert shown == expected
-    assert streamed.violated is whole.violated
+    assert {g.name for g in streamed.violations} == {g.name for g in whole.violations}
 
 
-@pytest.mark.parametrize("text", PIECES[:15])
+@pytest.mark.parametrize("text", PIECES[:14])
 def test_every_single_character_as_a_chunk(text: str):
-    scanner = Scanner(REAL, GuardrailAction.REDACT)
+    streamed, whole = chain(), chain()
     text = f"so {text}, then"
-    shown = "".join([scanner.feed(PLACE, character) for character in text]) + scanner.finish(PLACE)
-    whole = Scanner(REAL, GuardrailAction.REDACT)
-    assert shown == whole.feed(PLACE, text) + whole.finish(PLACE)
+    result = "".join([streamed.feed(PLACE, character) for character in text]) + streamed.finish(PLACE)
+    assert result == whole.feed(PLACE, text) + whole.finish(PLACE)
+    assert result != text
 
 
 @pytest.mark.parametrize(
@@ -112,14 +120,19 @@ def test_every_single_character_as_a_chunk(text: str):
         ("sk-[0-9]{4,}", "it is sk-12", "sk-12"),
         ("sk-[0-9]{4,}", "it is sk-12345", "sk-12345"),
         ("sk-[0-9]{4,}", "it is sk-12x", ""),
-        ("[0-9]{4}", "it is 1234", ""),
+        ("[0-9]{4}", "it is 12345", "5"),
+        ("[0-9]{4}", "it is 123 and", ""),
         (r"\bfoo\b", "xfoo", ""),
         (r"\bfoo\b", "x foo", "foo"),
         (r"(?i)ok", "O", "O"),
     ],
 )
 def test_only_what_may_become_a_match_is_held(expression: str, text: str, held: str):
-    assert Window(rule("K", expression)).feed(text.encode())[0] == text.removesuffix(held).encode()
+    assert Window(rule("K", expression)).feed(text.encode())[0] == shown(expression, text.removesuffix(held))
+
+
+def shown(expression: str, text: str) -> bytes:
+    return Window(rule("K", expression)).feed(text.encode(), final=True)[0]
 
 
 def test_no_text_is_held_for_ever():
