@@ -8,11 +8,12 @@
 | API_KEY | `sk-...` (OpenAI, Anthropic and others), if it looks random |
 | SECRET | what follows `password =`, `api_key:` and the like, if it looks random |
 
-What looks random has at least three bits of entropy a character, as counted in itself; a word or a placeholder
-(`sk-xxxxxxxxxxxxxxxxxxxx`) has less.
+What looks random has letters and digits, and at least three bits of entropy a character, as counted in itself. Names
+(`token = get_token_of_request`) have no digits, placeholders (`sk-xxxxxxxxxxxxxxxx0000`) have less entropy.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +37,10 @@ _ASSIGNED = (
     r"(?i)\b(?:api[_\-]?key|secret|token|password|passwd|pwd|access[_\-]?key)[A-Za-z0-9_]{0,16}"
     r"\\?[\"']?\s{0,4}(?:=|:|:=)\s{0,4}\\?[\"']?([A-Za-z0-9+/_.~=\-]{16,})"
 )
-_WEAK = {"API_KEY": 3.0, "SECRET": 3.0}
+_WEAK = frozenset({"API_KEY", "SECRET"})
+_LEAST_BITS = 3.0
+_LETTER = re.compile(rb"[A-Za-z]")
+_DIGIT = re.compile(rb"[0-9]")
 
 
 def rules() -> list[Rule]:
@@ -46,14 +50,18 @@ def rules() -> list[Rule]:
 
 
 def _judge(kind: str, group: int) -> Any:
-    least = _WEAK.get(kind, 0.0)
+    weak = kind in _WEAK
 
     def judge(match: Any) -> Sequence[Hit]:
-        if least and _entropy(match.group(group)) < least:
+        if weak and not _looks_random(match.group(group)):
             return ()
         return (Hit(match.start(group), match.end(group), kind),)
 
     return judge
+
+
+def _looks_random(text: bytes) -> bool:
+    return bool(_LETTER.search(text) and _DIGIT.search(text)) and _entropy(text) >= _LEAST_BITS
 
 
 def _entropy(text: bytes) -> float:

@@ -79,7 +79,7 @@ class _Guarded:
         self.over = bool(self._blocked) and len(self._ended) >= self._n
         if not changed and not found and not before:
             return event
-        if not after and "usage" not in document:
+        if not after and not document.get("usage"):
             return before
         if found:
             document[report.FIELD] = report.field(found)

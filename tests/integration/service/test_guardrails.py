@@ -239,10 +239,22 @@ async def test_tool_calls_reasoning_and_refusals_of_a_stream(serve: Serve) -> No
 
 async def test_log_probabilities_do_not_spell_out_what_is_kept_back(serve: Serve) -> None:
     spelt = {"content": [{"token": "bob@x.com", "logprob": 0}]}
-    upstream = streaming(delta("bob@x.com", logprobs=spelt), delta(finish="stop"))
+    upstream = streaming(delta("see bob@x.com", logprobs=spelt), delta(finish="stop"))
     rails = (rail("PII", "Redact", ("Output",)),)
     async with upstream.running(), serve(config(upstream.url, guardrails=rails)) as api:
         assert "bob" not in json.dumps(await stream(api))
+
+
+async def test_no_chunk_without_choices_is_made(serve: Serve) -> None:
+    """Clients take `choices[0]` of every chunk but the one with the usage."""
+    words = [json.loads(delta(text).removeprefix(b"data: ")) | {"usage": None} for text in ("by ", "bob", "@x.com")]
+    events = [b"data: " + json.dumps(document).encode() + b"\n\n" for document in words]
+    upstream = streaming(*events, delta(finish="stop"))
+    rails = (rail("PII", "Redact", ("Output",)),)
+    async with upstream.running(), serve(config(upstream.url, guardrails=rails)) as api:
+        chunks = await stream(api)
+        assert all(chunk["choices"] for chunk in chunks)
+        assert text_of(chunks) == "by [EMAIL]"
 
 
 async def test_what_says_nothing_passes_untouched_and_in_order(serve: Serve) -> None:
@@ -267,6 +279,20 @@ async def test_stream_that_breaks_off_still_does(serve: Serve) -> None:
         with pytest.raises(openai.APIError, match="not complete"):
             _ = [c async for c in await client.chat.completions.create(model="chat", messages=HELLO, stream=True)]
         await until("counted", lambda: api.metric('ai_streams_truncated_total{model="chat"}') == 1)
+
+
+async def test_client_that_leaves_stops_the_backend_and_is_billed(serve: Serve) -> None:
+    rails = (rail("PII", "Redact", ("Output",)),)
+    upstream = Upstream(between=0.05, words=("one ", "two ") * 1000)
+    async with upstream.running(), serve(config(upstream.url, guardrails=rails)) as api:
+        body = {"model": "chat", "messages": HELLO, "stream": True}
+        async with api.http.post(f"{api.url}/v1/chat/completions", json=body) as answer:
+            await answer.content.readany()
+            answer.close()
+        await until("the backend notices", upstream.left.is_set)
+        await until("over", lambda: api.metric("ai_active_requests") == 0)
+        counted = 'ai_tokens_total{endpoint="chat/completions",model="chat",type="output"}'
+        await until("billed", lambda: api.metric(counted) > 0)
 
 
 async def test_stream_without_a_finish_reason_loses_nothing(serve: Serve) -> None:

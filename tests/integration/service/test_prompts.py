@@ -98,7 +98,9 @@ async def test_without_prompts_there_are_none(serve: Serve) -> None:
         assert (await ask(api, model="chat", messages=HELLO, prompt=None))[0] == 200
 
 
-async def test_changed_file_is_read_again_and_a_wrong_one_is_not_taken(serve: Serve, tmp_path: Path) -> None:
+async def test_changed_file_is_read_again_and_a_wrong_one_is_not_taken(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     wanted = prompts(tmp_path, v1="before")
     async with Upstream().running() as upstream, serve(config(upstream.url, prompts=wanted)) as api:
 
@@ -110,17 +112,15 @@ async def test_changed_file_is_read_again_and_a_wrong_one_is_not_taken(serve: Se
         (tmp_path / "v1").write_text("after this")
         await until("read again", lambda: says("after this"), seconds=5 * RECHECK_SECONDS)
         (tmp_path / "v1").write_text("{{ wrong")
-        (tmp_path / "other").write_text("marker")
-        looked_at = len(upstream.bodies)
-        await until("looked at", lambda: _enough(upstream, looked_at, says), seconds=10)
+
+        async def looked_at() -> bool:
+            await says("after this")
+            return any(record.getMessage() == "file not taken in" for record in caplog.records)
+
+        await until("looked at", looked_at, seconds=5 * RECHECK_SECONDS)
         assert await says("after this")
         (tmp_path / "v1").write_text("mended")
         await until("read again", lambda: says("mended"), seconds=5 * RECHECK_SECONDS)
-
-
-async def _enough(upstream: Upstream, before: int, says: Any) -> bool:
-    await says("")
-    return len(upstream.bodies) > before + 30
 
 
 async def test_wrong_template_is_refused_when_the_configuration_is_taken_in(serve: Serve, tmp_path: Path) -> None:

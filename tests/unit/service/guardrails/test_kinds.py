@@ -64,6 +64,8 @@ def test_pii(text: str, expected: str):
         (f"DB_PASSWORD={RANDOM}", f"DB_PASSWORD={RANDOM}"),
         (f"password={RANDOM}", "password=[SECRET]"),
         ("password = aaaaaaaaaaaaaaaaaaaaaaaa", "password = aaaaaaaaaaaaaaaaaaaaaaaa"),
+        ("token = get_token_from_request(x)", "token = get_token_from_request(x)"),
+        ("sk-learn-based-classifier-models", "sk-learn-based-classifier-models"),
         ("the password: choose a long one", "the password: choose a long one"),
         ("task-oriented desk-side risk-free", "task-oriented desk-side risk-free"),
     ],
