@@ -29,7 +29,9 @@ class Chain:
         for guardrail, passage in self._passages:
             text = passage.feed(place, text)
             self._note(guardrail, violated=passage.violated)
-        return "" if self.blocked else text
+            if self.blocked:
+                return ""
+        return text
 
     def finish(self, place: Place) -> str:
         """The text of this place is complete: what was held back of it."""
@@ -37,7 +39,9 @@ class Chain:
         for guardrail, passage in self._passages:
             rest = (passage.feed(place, rest) if rest else "") + passage.finish(place)
             self._note(guardrail, violated=passage.violated)
-        return "" if self.blocked else rest
+            if self.blocked:
+                return ""
+        return rest
 
     def finish_all(self) -> list[tuple[Place, str]]:
         """What was held back, by place."""

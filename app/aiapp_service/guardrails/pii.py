@@ -5,7 +5,7 @@
 | EMAIL | its shape: ASCII addresses with a top-level domain of letters |
 | IBAN | python-stdnum: check digits, and the country's own rules |
 | IP_ADDRESS | the standard library, IPv4 and IPv6 |
-| CREDIT_CARD | the number ranges of card brands, and the Luhn digit |
+| CREDIT_CARD | the number ranges of card brands, and the Luhn digit; in one piece or in groups |
 | SSN | python-stdnum: US numbers, with their hyphens |
 | PHONE | phonenumbers: with a country code (+49..., 0049...), and US numbers with their separators |
 """
@@ -32,6 +32,8 @@ _BRANDS = re.compile(
 _SSN = re.compile(rb"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)")
 _US_PHONE = re.compile(rb"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}")
 _RUN = re.compile(rb"\d+")
+_CARD_DIGITS = range(13, 20)
+_PHONE_DIGITS = range(7, 18)  # with the zeros in front
 _CARD_GAPS = re.compile(rb"[ -]?")
 
 
@@ -67,33 +69,47 @@ def _addresses(match: Any) -> Sequence[Hit]:
 def _numbers(match: Any) -> Sequence[Hit]:
     """All there are in a row of digits and separators, which may be several numbers one after the other."""
     text, offset = match.group(), match.start()
+    runs = [run.span() for run in _RUN.finditer(text)]
     hits: list[Hit] = []
     at = 0
-    for run in _RUN.finditer(text):
-        if run.start() < at:
+    for number, (start, _) in enumerate(runs):
+        if start < at:
             continue
-        found = next(_read(text, run.start(), at), None)
+        found = next(_read(text, runs[number:], at), None)
         if found is not None:
-            start, at, kind = found
-            hits.append(Hit(offset + start, offset + at, kind))
+            first, at, kind = found
+            hits.append(Hit(offset + first, offset + at, kind))
     return hits
 
 
-def _read(text: bytes, start: int, lowest: int) -> Iterator[tuple[int, int, str]]:
-    """What begins with the digits at `start`; not before `lowest`."""
+def _read(text: bytes, runs: Sequence[tuple[int, int]], lowest: int) -> Iterator[tuple[int, int, str]]:
+    """What begins with the first of these runs of digits, the longest first; not before `lowest`."""
+    start = runs[0][0]
     found = _SSN.match(text, start)
     if found is not None and ssn.is_valid(found.group().decode()):
         yield start, found.end(), "SSN"
-    ends = [run.end() for run in _RUN.finditer(text, start)]
-    for end in reversed(ends):
+    for end in _ends(runs, _CARD_DIGITS, least_run=3):
         if _is_card(text[start:end]):
             yield start, end, "CREDIT_CARD"
     first = start
     while first > lowest and text[first - 1 : first] in (b"+", b"("):
         first -= 1
-    for end in reversed(ends):
-        if _is_phone(text[first:end]):
-            yield first, end, "PHONE"
+    if first < start or text.startswith(b"00", start) or _US_PHONE.match(text, start):
+        for end in _ends(runs, _PHONE_DIGITS, least_run=1):
+            if _is_phone(text[first:end]):
+                yield first, end, "PHONE"
+
+
+def _ends(runs: Sequence[tuple[int, int]], digits: range, *, least_run: int) -> list[int]:
+    """Where a number of so many digits may end, the last place first."""
+    ends, count = [], 0
+    for start, end in runs:
+        count += end - start
+        if end - start < least_run or count >= digits.stop:
+            break
+        if count in digits:
+            ends.append(end)
+    return ends[::-1]
 
 
 def _is_card(text: bytes) -> bool:

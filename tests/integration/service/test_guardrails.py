@@ -1,16 +1,20 @@
 """Guardrails as clients meet them: blocked, replaced, counted; in whole answers and in streams."""
 
 import json
+from functools import partial
 from typing import Any
 
 import openai
 import pytest
 
-from aiapp_service.config import GuardrailConfig, WrongConfig
-from tests.integration.service.conftest import Serve, Service, config
+from aiapp_service.config import GuardrailConfig, TimeoutsConfig, WrongConfig
+from tests.integration.service.conftest import Serve, Service
+from tests.integration.service.conftest import config as impatient
 from tests.integration.service.upstream import Upstream
 from tests.integration.service.waiting import until
 
+# What is looked at here is not how fast a backend answers.
+config = partial(impatient, timeouts=TimeoutsConfig())
 HELLO = [{"role": "user", "content": "Hello"}]
 SPLIT = ("Write", " to bob", "@exam", "ple.com", " or call +49 30", " 901820", " today", ".")
 SAID = "".join(SPLIT)
@@ -334,6 +338,14 @@ async def test_length(serve: Serve) -> None:
         assert (await ask(api))[2]["choices"][0]["finish_reason"] == "content_filter"
         chunks = await stream(api)
         assert (text_of(chunks), ends_of(chunks)) == ("1234512345", {0: "content_filter"})
+
+
+async def test_nothing_is_looked_at_behind_one_that_blocks(serve: Serve) -> None:
+    """A length that is checked first saves the work of all others."""
+    rails = (rail("Length", maxCharacters=5), rail("PII").model_copy(update={"name": "second"}))
+    async with Upstream().running() as upstream, serve(config(upstream.url, guardrails=rails)) as api:
+        _, headers, _ = await ask(api, messages=[{"role": "user", "content": SAID}])
+        assert headers["x-aiapp-guardrails"] == "rail=block"
 
 
 async def test_large_requests_are_looked_at_whole(serve: Serve) -> None:

@@ -5,16 +5,20 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from aiapp_service.config import GuardrailConfig
-from tests.integration.service.conftest import Serve, config
+from aiapp_service.config import GuardrailConfig, TimeoutsConfig
+from tests.integration.service.conftest import Serve
+from tests.integration.service.conftest import config as impatient
 from tests.integration.service.upstream import Upstream
 
+# What is looked at here is not how fast a backend answers.
+config = partial(impatient, timeouts=TimeoutsConfig())
 HELLO = [{"role": "user", "content": "Hello"}]
 BAD = [{"role": "user", "content": "something bad"}]
 

@@ -1,16 +1,20 @@
 """Prompts as requests use them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aiapp_service.config import GuardrailConfig, PromptConfig, WrongConfig
+from aiapp_service.config import GuardrailConfig, PromptConfig, TimeoutsConfig, WrongConfig
 from aiapp_service.files import RECHECK_SECONDS
-from tests.integration.service.conftest import Serve, Service, config
+from tests.integration.service.conftest import Serve, Service
+from tests.integration.service.conftest import config as impatient
 from tests.integration.service.upstream import Upstream
 from tests.integration.service.waiting import until
 
+# What is looked at here is not how fast a backend answers.
+config = partial(impatient, timeouts=TimeoutsConfig())
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = "You answer for {{ company }}."
 HEAD = "---\nparameters: {temperature: 0.2, model: chat}\nmessages: [{role: user, content: Hi}]\n---\n"
