@@ -18,7 +18,7 @@ import click
 import yaml
 from pydantic import ValidationError
 
-from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, load, mock_config
+from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, WrongConfig, load, mock_config
 
 log = logging.getLogger("aiapp_service")
 
@@ -50,6 +50,8 @@ def api(path: Path | None, host: str, port: int) -> None:
     config, file = _configured(path)
     try:
         asyncio.run(serve(config, host, port, file))
+    except WrongConfig as error:
+        _fail(f"{file or 'configuration'}: {error}", WRONG_CONFIG)
     except OSError as error:
         _fail(f"cannot listen on {host}:{port}: {error.strerror}", 1)
 
@@ -82,6 +84,21 @@ def migrate(url_file: Path) -> None:
 
     set_up(os.environ.get("LOG_LEVEL", "INFO"))
     sys.exit(bring_up_to_date(url_file))
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_config
+@click.option("--update", is_flag=True, help="Take the answers of this run as the snapshots.")
+def prompt_test(file: Path, path: Path | None, update: bool) -> None:
+    """Run the prompt tests in FILE; with LLM_PROVIDER=mock against the Mock provider."""
+    from aiapp_service.prompts.trial import run
+
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
+    # Prompts and models stay those of the configuration; only who answers is another.
+    mock = os.environ.pop("LLM_PROVIDER", "") == "mock"
+    config, _ = _configured(path)
+    sys.exit(asyncio.run(run(config, file, mock=mock, update=update)))
 
 
 @main.command()

@@ -15,6 +15,7 @@ from aiapp_service.llm import setup
 from aiapp_service.pipeline.accounting import accounting
 from aiapp_service.pipeline.dispatch import dispatching
 from aiapp_service.pipeline.exchange import pipeline
+from aiapp_service.prompts.stage import Prompts
 from aiapp_service.responses.store import LocalResponses, ResponseStore
 from aiapp_service.telemetry.metrics import Metrics
 
@@ -83,11 +84,16 @@ def build(config: ServiceConfig, around: Surroundings, before: Running | None = 
     known = before.router if before is not None else None
     router = setup.router(config, around.session, around.metrics, around.rng, known)
     # From the outermost to the innermost.
-    stages = [accounting()]
+    prompts = Prompts(config.prompts)
+    stages = [accounting(), prompts.stage]
+    if config.guardrails:
+        from aiapp_service.guardrails.setup import stage as guarding  # noqa: PLC0415
+
+        stages.append(guarding(config, around.session, around.metrics))
     if around.tracing is not None:
         stages.insert(0, around.tracing.stage)
     run = pipeline(stages, dispatching(router))
-    return Running(config, router, run, around.entrance.doorkeeper(config), around.responses)
+    return Running(config, router, run, around.entrance.doorkeeper(config), around.responses, prompts)
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:

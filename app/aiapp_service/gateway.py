@@ -10,6 +10,7 @@ from aiapp_service.auth.doorkeeper import Doorkeeper
 from aiapp_service.config import ServiceConfig
 from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.exchange import Next
+from aiapp_service.prompts.stage import Prompts
 from aiapp_service.responses.store import ResponseStore
 
 
@@ -22,6 +23,7 @@ class Running:
     run: Next
     doorkeeper: Doorkeeper
     responses: ResponseStore
+    prompts: Prompts
 
 
 class Gateway:

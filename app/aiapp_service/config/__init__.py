@@ -25,7 +25,7 @@ from aiapp_service.config.access import (
     LimitScope,
     RateLimitConfig,
 )
-from aiapp_service.config.base import Section
+from aiapp_service.config.base import Section, WrongConfig
 from aiapp_service.config.content import (
     CacheConfig,
     ExactCacheConfig,
@@ -83,6 +83,7 @@ __all__ = [
     "TimeoutsConfig",
     "TracingConfig",
     "WorkerConfig",
+    "WrongConfig",
     "dump",
     "load",
     "mock_config",

@@ -14,3 +14,7 @@ class Section(BaseModel):
     """Base of all sections: camelCase names, unknown fields refused, immutable once read."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class WrongConfig(ValueError):
+    """The service cannot work with its configuration; the message names what is wrong."""

@@ -46,12 +46,16 @@ class GuardrailAction(StrEnum):
     AUDIT = "Audit"
 
 
+# The others judge a text as a whole.
+_FIND_PLACES = frozenset({GuardrailKind.PII, GuardrailKind.PATTERN, GuardrailKind.SECRETS, GuardrailKind.TOPICS})
+
+
 class GuardrailConfig(Section):
     """One guardrail; which of the further fields it has follows from its kind."""
 
     name: str
     kind: GuardrailKind
-    on: tuple[GuardrailStage, ...] = (GuardrailStage.INPUT,)
+    stages: tuple[GuardrailStage, ...] = (GuardrailStage.INPUT,)
     action: GuardrailAction = GuardrailAction.BLOCK
     patterns: tuple[str, ...] = Field(default=(), description="Pattern: RE2 expressions.")
     max_characters: int | None = Field(default=None, ge=1, description="Length: of all messages, or of the answer.")
@@ -72,6 +76,14 @@ class GuardrailConfig(Section):
         field, value = needed.get(self.kind, ("", True))
         if not value:
             raise ValueError(f"guardrail {self.name}: {field} is required for kind {self.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _action_fits_its_kind(self) -> Self:
+        if self.action is GuardrailAction.REDACT and self.kind not in _FIND_PLACES:
+            raise ValueError(f"guardrail {self.name}: kind {self.kind} finds nothing to redact: take Block or Audit")
+        if self.kind is GuardrailKind.JSON_SCHEMA and self.stages != (GuardrailStage.OUTPUT,):
+            raise ValueError(f"guardrail {self.name}: kind JSONSchema is for answers: stages: [Output]")
         return self
 
 

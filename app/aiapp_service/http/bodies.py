@@ -47,8 +47,10 @@ def route_of(router: Router, body: dict[str, Any], kind: ModelKind, call: Call) 
 
 
 def require_messages(body: dict[str, Any]) -> None:
-    """Raise ApiError unless there is something to answer."""
+    """Raise ApiError unless there is something to answer; a prompt has messages of its own."""
     messages = body.get("messages")
+    if messages is None and body.get("prompt") is not None:
+        return
     if not isinstance(messages, list) or not messages:
         raise bad_request("messages is required, and has to be a list with at least one message", "messages")
     for number, message in enumerate(messages):

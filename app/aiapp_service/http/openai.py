@@ -42,6 +42,7 @@ class OpenAIApi:
             call.endpoint = Endpoint.CHAT
             running = self._gateway.current
             body = await bodies.read_object(request)
+            running.prompts.add_model(body)
             route = bodies.route_of(running.router, body, ModelKind.CHAT, call)
             bodies.require_messages(body)
             call.streamed = bodies.wants_stream(body)

@@ -47,6 +47,7 @@ class ResponsesApi:
             call.endpoint = Endpoint.RESPONSES
             running = self._gateway.current
             body = await bodies.read_object(request)
+            running.prompts.add_model(body)
             route = bodies.route_of(running.router, body, ModelKind.CHAT, call)
             call.streamed = bodies.wants_stream(body)
             given = Given.of(body)

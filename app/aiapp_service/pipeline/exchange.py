@@ -25,6 +25,7 @@ class Exchange:
     route: Route
     endpoint: Endpoint
     body: dict[str, Any]
+    variables: Sequence[str] = ()  # texts that the client put into a prompt
     cleanup: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property

@@ -29,7 +29,7 @@ def _guardrail(guardrail: api.Guardrail) -> service.GuardrailConfig:
     return service.GuardrailConfig(
         name=guardrail.name,
         kind=service.GuardrailKind(guardrail.kind.value),
-        on=tuple(service.GuardrailStage(stage.value) for stage in guardrail.stages),
+        stages=tuple(service.GuardrailStage(stage.value) for stage in guardrail.stages),
         action=service.GuardrailAction(guardrail.action.value),
         patterns=tuple(guardrail.patterns or ()),
         max_characters=guardrail.max_characters,

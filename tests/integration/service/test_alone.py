@@ -31,6 +31,7 @@ DRIVERS = (
     "kopf",
     "aiapp_operator",
 )
+DRIVERS += ("re2", "jinja2", "jsonschema", "phonenumbers", "stdnum")
 
 
 @contextmanager
@@ -110,6 +111,8 @@ def test_healthcheck_of_the_image(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        ("guardrails: [{name: g, kind: Pattern, patterns: ['(']}]", "guardrail g: pattern '('"),
+        ("prompts: [{name: p, version: '1', file: /nowhere}]", "prompt p version 1: /nowhere"),
         ("models: [{name: m}]", "models.0.backends"),
         ("auth: {anonymos: true}", "auth.anonymos"),
         ("a: [", "while parsing"),

@@ -32,6 +32,15 @@ def test_empty_file_is_a_closed_service(tmp_path):
         ({"auth": {"jwt": {"issuer": "https://id", "audiences": []}}}, "audiences"),
         ({"cors": {"allowedOrigins": ["https://app.example.com/"]}}, "allowedOrigins"),
         ({"cors": {"allowedOrigins": ["app.example.com"]}}, "allowedOrigins"),
+        ({"guardrails": [{"name": "g", "kind": "Pattern"}]}, "guardrail g: patterns is required"),
+        (
+            {"guardrails": [{"name": "g", "kind": "PromptInjection", "action": "Redact"}]},
+            "kind PromptInjection finds",
+        ),
+        (
+            {"guardrails": [{"name": "g", "kind": "JSONSchema", "schemaFile": "/s"}]},
+            "JSONSchema is for answers",
+        ),
         ({"models": [{"name": "m", "backends": [], "timeouts": {"idle": 0}}]}, "greater than 0"),
     ],
 )

@@ -1,0 +1,1 @@
+"""What is looked at in requests and answers, and kept back, replaced or only counted."""
