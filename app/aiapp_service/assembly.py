@@ -8,6 +8,8 @@ import aiohttp
 
 from aiapp_service.config import ServiceConfig
 from aiapp_service.gateway import Gateway, Running
+from aiapp_service.limits.local import LocalLimits
+from aiapp_service.limits.stage import limits
 from aiapp_service.llm import setup
 from aiapp_service.pipeline.accounting import accounting
 from aiapp_service.pipeline.dispatch import dispatching
@@ -15,6 +17,7 @@ from aiapp_service.pipeline.exchange import pipeline
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from aiapp_service.limits.shared import SharedLimits
     from aiapp_service.stores.outbox import Outbox
     from aiapp_service.stores.postgres import Database
     from aiapp_service.stores.redis import FastRedis
@@ -29,6 +32,8 @@ class Surroundings:
     rng: random.Random = field(default_factory=random.SystemRandom)
     redis: "FastRedis | None" = None
     outbox: "Outbox | None" = None
+    shared_limits: "SharedLimits | None" = None
+    local_limits: LocalLimits = field(default_factory=LocalLimits)
     database: "Database | None" = None
 
     @classmethod
@@ -37,25 +42,31 @@ class Surroundings:
 
         Their drivers are loaded here: a service without databases starts without them.
         """
-        redis, outbox, database = None, None, None
+        redis, outbox, shared_limits, database = None, None, None, None
         if config.redis is not None:
+            from aiapp_service.limits.shared import SharedLimits  # noqa: PLC0415
             from aiapp_service.stores.outbox import Outbox  # noqa: PLC0415
             from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
 
             redis = FastRedis(config.redis)
             outbox = Outbox(redis)
+            shared_limits = SharedLimits(redis, outbox, config.app)
         if config.database is not None:
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
 
             database = Database(config.database)
-        return cls(session, metrics, redis=redis, outbox=outbox, database=database)
+        return cls(session, metrics, redis=redis, outbox=outbox, shared_limits=shared_limits, database=database)
 
     async def __aenter__(self) -> Self:
         if self.outbox is not None:
             self.outbox.start()
+        if self.shared_limits is not None:
+            await self.shared_limits.start()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        if self.shared_limits is not None:
+            self.shared_limits.close()
         for store in (self.outbox, self.redis, self.database):
             if store is not None:
                 await store.close()
@@ -64,8 +75,12 @@ class Surroundings:
 def build(config: ServiceConfig, around: Surroundings) -> Running:
     """Routes and stages of `config`."""
     router = setup.router(config, around.session, around.metrics)
+    limited = limits(config, around.shared_limits, around.local_limits, around.metrics)
+    settles = [limited.settle] if limited is not None else []
     # From the outermost to the innermost.
-    stages = [accounting()]
+    stages = [accounting(*settles)]
+    if limited is not None:
+        stages.append(limited.admit)
     return Running(config, router, pipeline(stages, dispatching(router)))
 
 
