@@ -5,6 +5,7 @@ import math
 from aiapp_service.config import BudgetPeriod, BudgetScope
 from aiapp_service.http.errors import ApiError
 from aiapp_service.limits.demand import NANO, Demand, Limit, Verdict
+from aiapp_service.limits.headers import duration
 
 # Clients of OpenAI obey this one; trying again would not help.
 _NO_RETRY = {"x-should-retry": "false"}
@@ -24,10 +25,9 @@ def refusal(demand: Demand, verdict: Verdict) -> ApiError:
         Limit.TOKENS: f"{rates.tokens_per_minute} tokens per minute, of which this request may take {demand.tokens}",
         Limit.CONCURRENT: f"{rates.concurrent_requests} requests at the same time",
     }[verdict.refused or Limit.REQUESTS]
-    wait = f"{verdict.wait / 1000:.3f}".rstrip("0").rstrip(".")
     return ApiError(
         429,
-        f"rate limit reached for {subject}: {limit}; try again in {wait} s",
+        f"rate limit reached for {subject}: {limit}; try again in {duration(verdict.wait)}",
         type_="rate_limit_error",
         code="rate_limit_exceeded",
         headers={"Retry-After": str(math.ceil(verdict.wait / 1000)), "retry-after-ms": str(verdict.wait)},
@@ -60,10 +60,10 @@ def _out_of_budget(demand: Demand, verdict: Verdict) -> ApiError:
     share = demand.budgets[verdict.budget]
     budget = share.budget
     left = max(share.limit - verdict.spent[verdict.budget], 0)
-    room = "is used up" if left == 0 else f"has {_dollars(left)} left, and this request may cost {_dollars(share.cost)}"
     return ApiError(
         429,
-        f"budget {budget.name} {room}: ${budget.limit_usd} {_EACH[budget.period]} {_WHOSE[budget.per]}; "
+        f"budget {budget.name} has {_dollars(left)} left, and this request may cost {_dollars(share.cost)}: "
+        f"${budget.limit_usd} {_EACH[budget.period]} {_WHOSE[budget.per]}; "
         f"it begins anew on {share.ends:%Y-%m-%dT%H:%M:%SZ}",
         type_="insufficient_quota",
         code="insufficient_quota",
@@ -72,4 +72,4 @@ def _out_of_budget(demand: Demand, verdict: Verdict) -> ApiError:
 
 
 def _dollars(amount: int) -> str:
-    return f"${amount / NANO:.6f}"
+    return "$" + f"{amount / NANO:.6f}".rstrip("0").rstrip(".")
