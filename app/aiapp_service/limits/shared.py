@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _MOST_UNDER_WAY = 2
 _BATCH = 64
 _SETTLE_SECONDS = 0.005
+# The first connection takes longer than a request may wait.
+_START_SECONDS = 0.5
 _ADMIT = Path(__file__).with_name("admit.lua").read_text(encoding="utf-8")
 _SETTLE = Path(__file__).with_name("settle.lua").read_text(encoding="utf-8")
 
@@ -54,8 +56,8 @@ class SharedLimits:
         """
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._asked.append((demand, future))
-        # A task that has begun takes whatever has come until then; one that is under way comes back for more.
-        if len(self._asked) == 1 and len(self._under_way) < _MOST_UNDER_WAY:
+        # A task that has begun takes a batch of what has come until then, and comes back for more.
+        if len(self._asked) % _BATCH == 1 and len(self._under_way) < _MOST_UNDER_WAY:
             task = asyncio.create_task(self._work())
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
@@ -80,7 +82,7 @@ class SharedLimits:
     async def start(self) -> None:
         """Connect, so that the first requests find everything ready; without Redis they do without."""
         with contextlib.suppress(Exception):
-            await self._admitted([])
+            await self._admitted([], _START_SECONDS)
 
     def close(self) -> None:
         """Hand over what is settled; call it before the outbox is closed."""
@@ -102,7 +104,7 @@ class SharedLimits:
                 else:
                     future.set_result(verdict)
 
-    async def _admitted(self, demands: list[Demand]) -> list[Verdict]:
+    async def _admitted(self, demands: list[Demand], deadline: float | None = None) -> list[Verdict]:
         text = json.dumps([_asked(demand) for demand in demands], separators=(",", ":"))
         sent = False
 
@@ -118,7 +120,7 @@ class SharedLimits:
                 return str(await client.eval(_ADMIT, 1, self._prefix, text))
 
         try:
-            return [_verdict(fields) for fields in json.loads(await self._redis.run(ask))]
+            return [_verdict(fields) for fields in json.loads(await self._redis.run(ask, deadline))]
         except Exception as error:
             if not isinstance(error, StoreDown):
                 log.exception("limits cannot be asked for")

@@ -31,4 +31,12 @@ async def within(seconds: float, call: Awaitable[T]) -> T:
             raise TimeoutError
         return task.result()
     finally:
-        task.cancel()
+        if not task.done():
+            task.cancel()
+            task.add_done_callback(_hear)
+
+
+def _hear(given_up: asyncio.Future[T]) -> None:
+    """Nobody else asks how it ended, and asyncio complains of errors that nobody has asked for."""
+    if not given_up.cancelled():
+        given_up.exception()

@@ -1,6 +1,7 @@
 """What is here in time counts, though nobody had time to look."""
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -32,6 +33,24 @@ async def test_what_does_not_come_is_given_up():
     with pytest.raises(TimeoutError):
         await within(0.01, hang())
     await asyncio.wait_for(given_up.wait(), 5)
+
+
+async def test_how_it_ends_then_is_nobodys_business(caplog):
+    ended = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+            raise OSError("the driver complains")
+
+    with pytest.raises(TimeoutError):
+        await within(0.01, hang())
+    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_whoever_leaves_takes_the_call_along():

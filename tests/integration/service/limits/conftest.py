@@ -1,8 +1,11 @@
 """A gateway with limits: priced backends, keys, and a look at what is held."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +23,7 @@ from aiapp_service.config import (
     RedisConfig,
     ServiceConfig,
 )
+from aiapp_service.stores import redis as redis_store
 from tests.integration.servers.redis import RedisServer
 from tests.integration.service.conftest import config
 
@@ -91,6 +95,24 @@ def redis_file(redis: RedisServer, tmp_path: Path) -> Path:
     file = tmp_path / "redis-url"
     file.write_text(redis.url)
     return file
+
+
+@contextmanager
+def hanging(redis: RedisServer) -> Iterator[None]:
+    """It takes connections and bytes, and says nothing."""
+    process = redis.server._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has nothing to do with deadlines does not depend on how busy the machine is."""
+    monkeypatch.setattr(redis_store, "DEADLINE_SECONDS", 10.0)
 
 
 class Book:

@@ -1,10 +1,6 @@
 """While Redis is away requests go on by this replica's own count, or stop; what they cost is counted later, once."""
 
 import asyncio
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,10 +8,12 @@ import pytest
 import redis as driver
 
 from aiapp_service.stores import outbox
+from aiapp_service.stores import redis as redis_store
+from aiapp_service.stores.redis import DEADLINE_SECONDS
 from tests.integration.servers.redis import RedisServer
-from tests.integration.service.conftest import Serve, Service
+from tests.integration.service.conftest import FAST, Serve, Service
 from tests.integration.service.limits import conftest
-from tests.integration.service.limits.conftest import ACTUAL_USD, Answer, Book, budget, cost, limited, rates
+from tests.integration.service.limits.conftest import ACTUAL_USD, Answer, Book, budget, cost, hanging, limited, rates
 from tests.integration.service.upstream import Upstream
 from tests.integration.service.waiting import until
 
@@ -24,25 +22,19 @@ async def ask(api: Service) -> Answer:
     return await conftest.ask(api.url, api.http)
 
 
-@contextmanager
-def hanging(redis: RedisServer) -> Iterator[None]:
-    """It takes connections and bytes, and says nothing."""
-    process = redis.server._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process.pid, signal.SIGCONT)
-
-
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def _hurry(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "DEADLINE_SECONDS", 0.3)
+    # As it is outside of these tests.
+    monkeypatch.setattr(redis_store, "DEADLINE_SECONDS", DEADLINE_SECONDS)
 
 
 async def test_a_redis_that_hangs(serve: Serve, redis: RedisServer, redis_file: Path, book: Book) -> None:
-    fields = {"budgets": (budget(2 * cost(10)),), "rate_limit": rates(requests_per_minute=7)}
+    fields = {
+        "budgets": (budget(2 * cost(10)),),
+        "rate_limit": rates(requests_per_minute=7, concurrent_requests=100),
+        "timeouts": FAST.model_copy(update={"total": 100.0}),
+    }
     async with Upstream().running() as upstream, serve(limited(upstream.url, redis_file=redis_file, **fields)) as api:
         assert (await ask(api)).status == 200
         await until("settled", lambda: book.spent == ACTUAL_USD)

@@ -117,11 +117,12 @@ async def test_killed_replica_holds_nothing_for_long(
         "rate_limit": rates(concurrent_requests=4),
         "budgets": (budget(4 * cost(10)),),
         "timeouts": short_timeouts,
+        "fail_open": False,
     }
     async with Upstream(before_headers=0.9).running() as upstream, aiohttp.ClientSession() as http:
         config = limited(upstream.url, redis_file=redis_file, **fields)
         async with process(config, tmp_path) as (url, running):
-            calls = [asyncio.create_task(ask(url, http)) for _ in range(4)]
+            calls = [asyncio.create_task(_decided(url, http)) for _ in range(4)]
             await until("all under way", lambda: len(upstream.bodies) == 4)
             os.kill(running.pid, signal.SIGKILL)
             assert all(isinstance(e, aiohttp.ClientError) for e in await asyncio.gather(*calls, return_exceptions=True))
