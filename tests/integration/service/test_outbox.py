@@ -119,7 +119,10 @@ async def test_what_is_too_much_drops_the_oldest(redis: RedisServer, store: Fast
     assert await direct.lrange("list", 0, -1) == [str(n) for n in range(25 - kept, 25)]
 
 
-async def test_closing_does_not_wait_for_a_redis_that_is_gone(redis: RedisServer, store: FastRedis, caplog) -> None:
+async def test_closing_does_not_wait_for_a_redis_that_is_gone(
+    redis: RedisServer, store: FastRedis, caplog, monkeypatch
+) -> None:
+    monkeypatch.setattr(outbox, "CLOSE_SECONDS", 0.3)
     redis.server.stop()
     async with sending(store) as box:
         box.put([("SET", "key", "1")])
