@@ -54,11 +54,12 @@ class Limits:
         demand = self._demands.of(exchange)
         if demand is not None:
             verdict, is_shared = await self._verdict(demand)
+            if verdict.refused is None:
+                self._under_way[id(exchange)] = demand, is_shared
             exchange.call.headers.update(rate_headers(demand, verdict))
             self._report(demand, verdict, exchange.call)
             if verdict.refused is not None:
                 raise refusal(demand, verdict)
-            self._under_way[id(exchange)] = demand, is_shared
         return await following(exchange)
 
     async def settle(self, exchange: Exchange) -> None:
