@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,8 @@ import openai
 import pytest
 
 from aiapp_service.config import BudgetAction, BudgetPeriod, BudgetScope, LimitScope, RateLimitConfig
-from aiapp_service.pipeline import principal
+from aiapp_service.limits import stage
+from aiapp_service.pipeline.exchange import Exchange, Next, Outcome
 from tests.integration.service.conftest import Serve, Service
 from tests.integration.service.limits import conftest
 from tests.integration.service.limits.conftest import (
@@ -269,12 +271,14 @@ async def test_a_keys_own_limit_takes_the_place_of_the_apps(
 ) -> None:
     (folder := tmp_path / "keys").mkdir()
     own = RateLimitConfig(requests_per_minute=1)
-    init = principal.Principal.__init__
-    monkeypatch.setattr(
-        principal.Principal,
-        "__init__",
-        lambda self, *a, **f: init(self, *a, **{**f, "rate_limit": own if f.get("key") == "alice" else None}),
-    )
+    admit = stage.Limits.admit
+
+    async def of_alice(limits: stage.Limits, exchange: Exchange, following: Next) -> Outcome:
+        caller = exchange.call.principal
+        exchange.call.principal = replace(caller, rate_limit=own if caller.key == "alice" else None)
+        return await admit(limits, exchange, following)
+
+    monkeypatch.setattr(stage.Limits, "admit", of_alice)
     async with (
         Upstream().running() as upstream,
         serve(limited(upstream.url, redis_file=store, auth=keys(folder, "alice", "bob"))) as api,
