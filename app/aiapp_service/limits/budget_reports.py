@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from aiapp_service.limits.demand import NANO, BudgetDemand
@@ -28,12 +28,14 @@ class _Least:
 
 
 class BudgetReports:
-    """For one configuration."""
+    """For one configuration, whose budgets have these names."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, budgets: Collection[str]) -> None:
         self._metric = metrics.budget_remaining
-        # Those of the configuration before.
-        self._metric.clear()
+        # What the configuration before has said stays until there is something new to say.
+        for family in self._metric.collect():
+            for gone in {sample.labels["budget"] for sample in family.samples}.difference(budgets):
+                self._metric.remove(gone)
         self._least: dict[str, _Least] = {}
         self._said_at: dict[str, float] = {}
 

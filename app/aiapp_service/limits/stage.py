@@ -44,7 +44,7 @@ class Limits:
         self._fail_open = config.fail_open
         self._shared = shared
         self._local = local
-        self._reports = BudgetReports(metrics)
+        self._reports = BudgetReports(metrics, [budget.name for budget in config.budgets])
         # What is to be settled, and whether it was admitted by the others' count.
         self._under_way: dict[int, tuple[Demand, bool]] = {}
         self._said_at = float("-inf")
