@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from aiapp_service.stores.deadline import within
+
 T = TypeVar("T")
 
 REST_SECONDS = 1.0
@@ -44,8 +46,7 @@ class Breaker:
             StoreDown: it failed in a way that says that the store is not well.
         """
         try:
-            async with asyncio.timeout(self._deadline if deadline is None else deadline):
-                result = await call
+            result = await within(self._deadline if deadline is None else deadline, call)
         except self._failures as error:
             self._down = True
             self._closed_again_at = asyncio.get_running_loop().time() + REST_SECONDS

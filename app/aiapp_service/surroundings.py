@@ -1,0 +1,113 @@
+"""What outlives a change of configuration: connections, what is known of clients and backends, what waits to be written."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+
+from aiapp_service.auth.doorkeeper import Entrance
+from aiapp_service.cache.writes import Writes
+from aiapp_service.config import ServiceConfig
+from aiapp_service.limits.local import LocalLimits
+from aiapp_service.responses.store import LocalResponses, ResponseStore
+from aiapp_service.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aiapp_service.billing.ledger import Ledger
+    from aiapp_service.limits.shared import SharedLimits
+    from aiapp_service.stores.outbox import Outbox
+    from aiapp_service.stores.postgres import Database
+    from aiapp_service.stores.redis import FastRedis
+    from aiapp_service.telemetry.tracing import Tracing
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Without Redis or PostgreSQL what needs them is left out, or kept in this process."""
+
+    session: aiohttp.ClientSession
+    metrics: Metrics
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    redis: "FastRedis | None" = None
+    outbox: "Outbox | None" = None
+    database: "Database | None" = None
+    shared_limits: "SharedLimits | None" = None
+    local_limits: LocalLimits = field(default_factory=LocalLimits)
+    cache_writes: Writes = field(default_factory=Writes)
+    ledger: "Ledger | None" = None
+    responses: ResponseStore = field(default_factory=LocalResponses)
+    tracing: "Tracing | None" = None
+
+    @classmethod
+    def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
+        """The stores that `config` names; nothing is connected yet.
+
+        Their drivers are loaded here: a service without databases starts without them.
+        """
+        redis, outbox, shared_limits, database, ledger = None, None, None, None, None
+        responses: ResponseStore = LocalResponses()
+        if config.redis is not None:
+            from aiapp_service.limits.shared import SharedLimits  # noqa: PLC0415
+            from aiapp_service.responses.redis_store import RedisResponses  # noqa: PLC0415
+            from aiapp_service.stores.outbox import Outbox  # noqa: PLC0415
+            from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
+
+            redis = FastRedis(config.redis)
+            outbox = Outbox(redis)
+            shared_limits = SharedLimits(redis, outbox, config.app)
+            responses = RedisResponses(config.app, redis)
+        if config.database is not None:
+            from aiapp_service.billing.ledger import open_ledger  # noqa: PLC0415
+            from aiapp_service.stores.postgres import Database  # noqa: PLC0415
+
+            database = Database(config.database)
+            ledger = open_ledger(config.app, outbox, database)
+        return cls(
+            session,
+            metrics,
+            redis=redis,
+            outbox=outbox,
+            database=database,
+            shared_limits=shared_limits,
+            ledger=ledger,
+            responses=responses,
+            tracing=_tracing(config, session),
+        )
+
+    @cached_property
+    def entrance(self) -> Entrance:
+        """Who may come in."""
+        return Entrance(self.session)
+
+    async def __aenter__(self) -> Self:
+        if self.outbox is not None:
+            self.outbox.start()
+        if self.shared_limits is not None:
+            await self.shared_limits.start()
+        if self.ledger is not None:
+            self.ledger.start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.cache_writes.drain()
+        if self.shared_limits is not None:
+            self.shared_limits.close()
+        # What waits goes out before the connections it goes by.
+        for store in (self.ledger, self.outbox, self.redis, self.database):
+            if store is not None:
+                await store.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
+
+
+def _tracing(config: ServiceConfig, session: aiohttp.ClientSession) -> "Tracing | None":
+    if config.tracing is None:
+        return None
+    from aiapp_service.telemetry.tracing import Tracing  # noqa: PLC0415
+
+    tracing = Tracing(config.tracing, config.app)
+    tracing.lead(session)
+    return tracing
