@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
+from aiapp_service.cache.writes import Writes
 from aiapp_service.config import ServiceConfig
 from aiapp_service.gateway import Gateway, Running
 from aiapp_service.llm import setup
+from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.accounting import accounting
 from aiapp_service.pipeline.dispatch import dispatching
-from aiapp_service.pipeline.exchange import pipeline
+from aiapp_service.pipeline.exchange import Stage, pipeline
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class Surroundings:
     rng: random.Random = field(default_factory=random.SystemRandom)
     redis: "FastRedis | None" = None
     database: "Database | None" = None
+    cache_writes: Writes = field(default_factory=Writes)
 
     @classmethod
     def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
@@ -50,6 +53,7 @@ class Surroundings:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        await self.cache_writes.drain()
         for store in (self.redis, self.database):
             if store is not None:
                 await store.close()
@@ -59,8 +63,16 @@ def build(config: ServiceConfig, around: Surroundings) -> Running:
     """Routes and stages of `config`."""
     router = setup.router(config, around.session, around.metrics)
     # From the outermost to the innermost.
-    stages = [accounting()]
+    stages = [accounting(), *_caching(config, router, around)]
     return Running(config, router, pipeline(stages, dispatching(router)))
+
+
+def _caching(config: ServiceConfig, router: Router, around: Surroundings) -> list[Stage]:
+    if config.cache.exact is None and config.cache.semantic is None:
+        return []
+    from aiapp_service.cache.setup import caching  # noqa: PLC0415
+
+    return caching(config, router, around.metrics, around.cache_writes, around.redis, around.database)
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:
