@@ -4,6 +4,7 @@ Redis also holds queues, limits and the ledger, and evicts nothing: answers are 
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
@@ -37,8 +38,11 @@ class ExactCache:
         """
 
         async def get(client: Redis) -> bytes | None:
-            found: bytes | None = await client.execute_command("GET", _PREFIX + key, **{NEVER_DECODE: True})
-            return found
+            # The client decodes answers as text; this one is none.
+            call: Awaitable[bytes | None] = client.execute_command(  # type: ignore[no-untyped-call]
+                "GET", _PREFIX + key, **{NEVER_DECODE: True}
+            )
+            return await call
 
         found = await self._redis.run(get)
         return None if found is None else Stored.unpacked(found)

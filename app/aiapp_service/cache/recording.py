@@ -128,7 +128,7 @@ class _Answer:
         if not self._complete:
             raise Unfit
         texts = {name: "".join(pieces) for name, pieces in self._texts.items()}
-        message = {"role": "assistant", "content": None, "refusal": None, **texts}
+        message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None, **texts}
         if self._annotations:
             message["annotations"] = self._annotations
         choice = {"index": 0, "message": message, "logprobs": self._logprobs or None, **self._choice}

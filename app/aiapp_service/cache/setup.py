@@ -26,6 +26,7 @@ def caching(
     redis: FastRedis | None,
     database: Database | None,
 ) -> list[Stage]:
+    """The stage in a list, or none where there is no cache; one that lacks its store is left out, and said so."""
     exact, semantic = config.cache.exact, config.cache.semantic
     known = fingerprints(config)
     found_exact, found_semantic = None, None

@@ -1,9 +1,8 @@
-"""The table of the semantic cache: the one part of the schema that may be missing, since not every database has pgvector.
+"""The table of the semantic cache: the one part of the schema that may be missing, as pgvector may be.
 
-embedding    of any number of dimensions: each embedding model has its own. There is no index on it: a look-up
-             compares the latest of one partition, which the index finds.
-context      hash of all that was said before the question
-parameters   hash of tools, response format, sampling, backends, embedding model
+`embedding` has any number of dimensions: each embedding model has its own. There is no index on it: a look-up
+compares the latest rows of one partition, which the index finds. `context` is the hash of all that was said before
+the question, `parameters` that of tools, response format, sampling, backends and embedding model.
 """
 
 import logging
