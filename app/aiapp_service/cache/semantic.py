@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 MOST_COMPARED = 1000
 # Each answer that is added takes so many with it that have run out.
 SWEPT_AT_ONCE = 10
+# Nobody waits for a write.
+PUT_SECONDS = 2.0
 # Without its table the cache looks again after this time.
 REST_SECONDS = 60.0
 
@@ -121,7 +123,7 @@ class SemanticCache:
             await connection.execute(_SWEEP)
 
         try:
-            await self._database.run(add)
+            await self._database.run(add, PUT_SECONDS)
         except psycopg.Error as error:
             raise self._off(error) from error
 

@@ -13,8 +13,10 @@ from aiapp_service.config import BackendConfig, InferenceConfig, ModelConfig, Pr
 
 TEXT = st.text(max_size=8)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
-VALUE = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4))
-OBJECT = st.dictionaries(TEXT, VALUE, max_size=5)
+VALUE = st.recursive(
+    SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
+)
+OBJECT = st.dictionaries(TEXT, VALUE, max_size=3)
 
 
 def shuffled(value: Any, rng: random.Random) -> Any:
