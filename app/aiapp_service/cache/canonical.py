@@ -11,6 +11,7 @@ from aiapp_service.config import BackendConfig, ServiceConfig
 NOT_SHAPING = frozenset(
     {"stream", "stream_options", "user", "safety_identifier", "metadata", "store", "prompt_cache_key"}
 )
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
 def shaping(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def shaping(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def canonical(value: Any) -> bytes:
     """JSON that does not depend on the order of keys or on white space, and on everything else."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return _encode(value).encode("ascii")
 
 
 def digest(*parts: str | bytes) -> bytes:

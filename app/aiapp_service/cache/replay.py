@@ -8,6 +8,7 @@ from aiapp_service.llm.sse import DONE, event_of
 
 # Some clients read a line into a buffer of 64 KiB; one character takes up to twelve bytes of JSON.
 PIECE_CHARACTERS = 4096
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def replayed(body: bytes, *, with_usage: bool) -> bytes:
@@ -48,4 +49,4 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _event(document: dict[str, Any]) -> bytes:
-    return event_of(json.dumps(document, separators=(",", ":")).encode())
+    return event_of(_encode(document).encode("ascii"))
