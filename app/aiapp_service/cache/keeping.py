@@ -11,7 +11,7 @@ from aiapp_service.cache.exact import ExactCache
 from aiapp_service.cache.flights import Lead
 from aiapp_service.cache.policy import may_keep
 from aiapp_service.cache.question import Question
-from aiapp_service.cache.recording import Recording, Unfit
+from aiapp_service.cache.recording import Recording, Room, Unfit
 from aiapp_service.cache.semantic import Place, SemanticCache
 from aiapp_service.cache.stored import MOST_BYTES, Stored
 from aiapp_service.cache.writes import Writes
@@ -45,6 +45,7 @@ class Keeping:
         self._exact = exact
         self._semantic = semantic
         self._writes = writes
+        self._room = Room()
 
     def keep(self, exchange: Exchange, asked: Asked, outcome: Outcome) -> Outcome:
         """The same outcome, kept when it is over and fit for it."""
@@ -62,24 +63,31 @@ class Keeping:
     async def _recorded(
         self, exchange: Exchange, asked: Asked, events: AsyncIterator[bytes]
     ) -> AsyncGenerator[bytes, None]:
-        recording = Recording()
+        recording = Recording(self._room)
         try:
             async for passed in events:
                 recording.add(passed)
                 yield passed
-        except Exception:
-            asked.nothing_to_share()
+        except BaseException as error:
+            recording.forget()
+            # Where the client has left, somebody else may lead.
+            if isinstance(error, Exception):
+                asked.nothing_to_share()
             raise
         finally:
             if isinstance(events, AsyncGenerator):
                 await events.aclose()
-        self._later(asked, partial(_of_stream, recording, exchange.call.usage))
+        if not self._later(asked, partial(_of_stream, recording, exchange.call.usage)):
+            recording.forget()
 
-    def _later(self, asked: Asked, look: Callable[[], Awaitable[Stored | None]]) -> None:
+    def _later(self, asked: Asked, look: Callable[[], Awaitable[Stored | None]]) -> bool:
+        """Look and keep in the background; False: there is too much of that already."""
         if asked.lead is not None:
             asked.lead.hand_over()
-        if not self._writes.start(partial(self._finish, asked, look)):
+        started = self._writes.start(partial(self._finish, asked, look))
+        if not started:
             asked.nothing_to_share()
+        return started
 
     async def _finish(self, asked: Asked, look: Callable[[], Awaitable[Stored | None]]) -> None:
         try:
@@ -117,5 +125,7 @@ async def _of_stream(recording: Recording, usage: Usage | None) -> Stored | None
         document = await recording.whole(usage)
     except Unfit:
         return None
+    finally:
+        recording.forget()
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return Stored(body, usage, time.time()) if may_keep(document) and len(body) <= MOST_BYTES else None

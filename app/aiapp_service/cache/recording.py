@@ -12,8 +12,10 @@ from aiapp_service.cache.stored import MOST_BYTES
 from aiapp_service.llm.sse import DONE, Splitter, data_of
 from aiapp_service.llm.usage import Usage
 
-# Chunks say a lot besides their piece of the answer.
-MOST_STREAM_BYTES = 4 * MOST_BYTES
+# Of one stream, some thousand tokens: chunks say a lot besides their piece of the answer.
+MOST_STREAM_BYTES = 2 * MOST_BYTES
+# Of all streams of the process together.
+MOST_TOGETHER_BYTES = 32 * MOST_BYTES
 # Between so many chunks other requests get their turn.
 _CHUNKS_AT_ONCE = 200
 # Padding against those who measure the length of what is encrypted.
@@ -24,20 +26,40 @@ class Unfit(Exception):
     """The stream has something that cannot be put together, or is too long."""
 
 
-class Recording:
-    """Gathers one stream."""
+class Room:
+    """How many bytes all recordings together may still take."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: int = MOST_TOGETHER_BYTES) -> None:
+        self.left = left
+
+
+class Recording:
+    """Gathers one stream, in the room that it shares with the others. Has to be forgotten in the end."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._events: list[bytes] = []
         self._bytes = 0
+        self._forgotten = False
 
     def add(self, events: bytes) -> None:
-        """More of it; what is too long is forgotten."""
-        self._bytes += len(events)
-        if self._bytes <= MOST_STREAM_BYTES:
-            self._events.append(events)
-        else:
-            self._events.clear()
+        """More of it; what is too long, alone or together with the others, is forgotten."""
+        if self._forgotten:
+            return
+        size = len(events)
+        if size > self._room.left or self._bytes + size > MOST_STREAM_BYTES:
+            self.forget()
+            return
+        self._events.append(events)
+        self._bytes += size
+        self._room.left -= size
+
+    def forget(self) -> None:
+        """Give the room back."""
+        self._forgotten = True
+        self._events.clear()
+        self._room.left += self._bytes
+        self._bytes = 0
 
     async def whole(self, usage: Usage | None) -> dict[str, Any]:
         """The chat completion; `usage` is for streams that do not tell it themselves.
@@ -45,7 +67,7 @@ class Recording:
         Raises:
             Unfit: there is none.
         """
-        if self._bytes > MOST_STREAM_BYTES:
+        if self._forgotten:
             raise Unfit
         answer = _Answer()
         for number, event in enumerate(Splitter().feed(b"".join(self._events)), start=1):

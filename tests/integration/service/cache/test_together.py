@@ -63,6 +63,8 @@ async def test_leader_leaves_in_the_middle_of_its_stream(serve: Serve, redis, tm
         assert found.body.count(b'"x"') == 30
         assert len(upstream.bodies) == 2
         await until("over", lambda: api.metric("ai_active_requests") == 0)
+        spoken = 'ai_tokens_total{endpoint="chat/completions",model="chat",type="output"}'
+        assert api.metric(spoken) > 30, "what was said to the one who left counts too"
 
 
 async def test_error_is_not_shared(serve: Serve, redis, tmp_path) -> None:

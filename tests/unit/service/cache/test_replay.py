@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiapp_service.cache import recording
-from aiapp_service.cache.recording import Recording, Unfit
+from aiapp_service.cache.recording import MOST_TOGETHER_BYTES, Recording, Room, Unfit
 from aiapp_service.cache.replay import PIECE_CHARACTERS, replayed
 from aiapp_service.llm.sse import Splitter, data_of
 from aiapp_service.llm.usage import Usage
@@ -25,10 +25,15 @@ def completion(content: str, **message: Any) -> dict[str, Any]:
 
 
 async def recorded(events: bytes, usage: Usage | None = None) -> dict[str, Any]:
-    tape = Recording()
+    room = Room()
+    tape = Recording(room)
     for event in Splitter().feed(events):
         tape.add(event)
-    return await tape.whole(usage)
+    try:
+        return await tape.whole(usage)
+    finally:
+        tape.forget()
+        assert room.left == MOST_TOGETHER_BYTES
 
 
 @given(TEXT, TEXT, st.lists(st.integers(), max_size=3))
@@ -115,3 +120,17 @@ async def test_what_is_too_long_is_forgotten(monkeypatch) -> None:
     monkeypatch.setattr(recording, "MOST_STREAM_BYTES", len(HELLO))
     with pytest.raises(Unfit):
         await recorded(HELLO + STOP + DONE)
+
+
+async def test_streams_share_their_room() -> None:
+    room = Room(len(HELLO + STOP + DONE) + 1)
+    first, second = Recording(room), Recording(room)
+    for event in (HELLO, STOP, DONE):
+        first.add(event)
+    second.add(HELLO)
+    assert (await first.whole(None))["choices"][0]["message"]["content"] == "Hello"
+    with pytest.raises(Unfit):
+        await second.whole(None)
+    first.forget()
+    second.forget()
+    assert room.left == len(HELLO + STOP + DONE) + 1
