@@ -4,12 +4,10 @@ Redis also holds queues, limits and the ledger, and evicts nothing: answers are 
 """
 
 import asyncio
-from collections.abc import Awaitable
 
-from redis.asyncio import Redis
-from redis.client import NEVER_DECODE
 from redis.exceptions import ResponseError
 
+from aiapp_service.cache.lookups import Lookups
 from aiapp_service.cache.stored import Stored
 from aiapp_service.stores.redis import FastRedis
 
@@ -26,6 +24,7 @@ class ExactCache:
 
     def __init__(self, redis: FastRedis, ttl: float) -> None:
         self._redis = redis
+        self._lookups = Lookups(redis)
         self._milliseconds = max(1, round(1000 * ttl))
         self._looked_at = float("-inf")
         self._room = True
@@ -36,15 +35,7 @@ class ExactCache:
         Raises:
             StoreDown: Redis does not answer.
         """
-
-        async def get(client: Redis) -> bytes | None:
-            # The client decodes answers as text; this one is none.
-            call: Awaitable[bytes | None] = client.execute_command(  # type: ignore[no-untyped-call]
-                "GET", _PREFIX + key, **{NEVER_DECODE: True}
-            )
-            return await call
-
-        found = await self._redis.run(get)
+        found = await self._lookups.get(_PREFIX + key)
         return None if found is None else Stored.unpacked(found)
 
     async def put(self, key: bytes, stored: Stored) -> None:
