@@ -9,6 +9,7 @@ import time
 import pytest
 from redis import Redis
 
+from aiapp_service.cache.exact import ExactCache
 from aiapp_service.config import CacheConfig, ExactCacheConfig
 from tests.integration.service.cache.asking import HELLO, ask, bearer, counted, exact, two_tenants
 from tests.integration.service.conftest import Serve, config
@@ -272,6 +273,22 @@ async def test_without_redis_configured_there_is_no_cache_and_that_is_said(serve
         answer = await ask(api)
         assert (answer.status, answer.cache) == (200, None)
         assert [line for line in caplog.messages if re.search(r"cache\.exact is off.*redis", line)]
+
+
+async def test_what_is_being_written_is_written_when_the_service_stops(
+    serve: Serve, redis, tmp_path, monkeypatch
+) -> None:
+    put = ExactCache.put
+
+    async def late(*values) -> None:
+        await asyncio.sleep(0.3)
+        await put(*values)
+
+    monkeypatch.setattr(ExactCache, "put", late)
+    async with Upstream().running() as upstream:
+        async with serve(exact(upstream.url, redis, tmp_path)) as api:
+            assert (await ask(api)).cache == "miss"
+        assert len(kept(redis)) == 1
 
 
 async def test_broken_value_is_a_miss(serve: Serve, redis, tmp_path) -> None:
