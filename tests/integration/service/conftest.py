@@ -32,7 +32,7 @@ from aiapp_service.http.server import listen
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.llm.router import Router
 from aiapp_service.telemetry.metrics import Metrics
-from tests.integration.servers.postgres import Postgres, postgres
+from tests.integration.servers.postgres import Postgres, postgres, programs_with_vector
 from tests.integration.servers.redis import RedisServer, redis_server
 
 FAST = TimeoutsConfig(connect=0.5, first_token=1.0, idle=1.0, total=5.0)
@@ -126,6 +126,13 @@ def serve() -> Serve:
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """One PostgreSQL for all tests."""
     with postgres(tmp_path_factory.mktemp("postgres") / "home") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vector_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """One PostgreSQL with pgvector for all tests; only its superuser may create the extension."""
+    with postgres(tmp_path_factory.mktemp("vector") / "home", programs_with_vector()) as server:
         yield server
 
 

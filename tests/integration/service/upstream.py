@@ -35,6 +35,7 @@ class Upstream:
     traceparents: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)  # a client has gone away
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    vectors: dict[str, list[float]] = field(default_factory=dict)  # embeddings of certain texts
     url: str = ""
 
     @asynccontextmanager
@@ -74,7 +75,8 @@ class Upstream:
             error = self.error or {"error": {"message": "told to fail", "type": "x", "param": None, "code": "told"}}
             return web.json_response(error, status=self.status, headers=self.headers)
         if request.path.endswith("/embeddings"):
-            data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.5]}]
+            vector = self.vectors.get(str(body["input"]), [0.5, 0.5])
+            data = [{"object": "embedding", "index": 0, "embedding": vector}]
             usage = {"prompt_tokens": 2, "total_tokens": 2}
             return web.json_response({"object": "list", "data": data, "model": body["model"], "usage": usage})
         if not body.get("stream"):
