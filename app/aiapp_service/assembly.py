@@ -15,6 +15,7 @@ from aiapp_service.pipeline.exchange import pipeline
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from aiapp_service.stores.outbox import Outbox
     from aiapp_service.stores.postgres import Database
     from aiapp_service.stores.redis import FastRedis
 
@@ -27,6 +28,7 @@ class Surroundings:
     metrics: Metrics
     rng: random.Random = field(default_factory=random.SystemRandom)
     redis: "FastRedis | None" = None
+    outbox: "Outbox | None" = None
     database: "Database | None" = None
 
     @classmethod
@@ -35,22 +37,26 @@ class Surroundings:
 
         Their drivers are loaded here: a service without databases starts without them.
         """
-        redis, database = None, None
+        redis, outbox, database = None, None, None
         if config.redis is not None:
+            from aiapp_service.stores.outbox import Outbox  # noqa: PLC0415
             from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
 
             redis = FastRedis(config.redis)
+            outbox = Outbox(redis)
         if config.database is not None:
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
 
             database = Database(config.database)
-        return cls(session, metrics, redis=redis, database=database)
+        return cls(session, metrics, redis=redis, outbox=outbox, database=database)
 
     async def __aenter__(self) -> Self:
+        if self.outbox is not None:
+            self.outbox.start()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        for store in (self.redis, self.database):
+        for store in (self.outbox, self.redis, self.database):
             if store is not None:
                 await store.close()
 
