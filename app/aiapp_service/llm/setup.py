@@ -1,8 +1,11 @@
 """Configuration -> routes."""
 
+from collections.abc import Mapping
+
 import aiohttp
 
-from aiapp_service.config import BackendConfig, ProviderConfig, ProviderKind, ServiceConfig
+from aiapp_service.billing.prices import list_price
+from aiapp_service.config import BackendConfig, PriceConfig, ProviderConfig, ProviderKind, ServiceConfig
 from aiapp_service.credentials import SecretFile
 from aiapp_service.llm.backend import Backend
 from aiapp_service.llm.http_upstream import HttpUpstream
@@ -21,6 +24,7 @@ def router(config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metri
     }
     for inference in config.inference:
         upstreams["inference", inference.name] = HttpUpstream(session, inference.base_url, None, adds_usage=True)
+    kinds = {provider.name: provider.kind for provider in config.providers}
     known: dict[tuple[str, str], Backend] = {}
 
     def backend(wanted: BackendConfig) -> Backend:
@@ -28,7 +32,7 @@ def router(config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metri
         key = (wanted.name, "" if wanted.price is None else wanted.price.model_dump_json())
         if key not in known:
             place = ("inference", wanted.inference) if wanted.inference else ("provider", str(wanted.provider))
-            known[key] = Backend(wanted.name, upstreams[place], wanted.model, wanted.price, metrics)
+            known[key] = Backend(wanted.name, upstreams[place], wanted.model, _price(wanted, kinds), metrics)
         return known[key]
 
     routes = {
@@ -36,6 +40,13 @@ def router(config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metri
         for model in config.models
     }
     return Router(routes, metrics)
+
+
+def _price(backend: BackendConfig, kinds: Mapping[str, ProviderKind]) -> PriceConfig | None:
+    """What the configuration says, else the provider's price list; an inference pod costs what only its owner knows."""
+    if backend.price is not None or backend.provider is None:
+        return backend.price
+    return list_price(kinds[backend.provider], backend.model)
 
 
 def _provider(provider: ProviderConfig, session: aiohttp.ClientSession) -> Upstream:
