@@ -46,6 +46,13 @@ class Opened:
     stream: ModelStream
 
 
+@dataclass
+class Asking:
+    """Which backend works on a request right now; it is still there when the request is given up."""
+
+    backend: Backend | None = None
+
+
 class NoBackend(Exception):
     """Every backend of a model failed; `failures` says each one's reason, in the order tried."""
 
@@ -77,8 +84,10 @@ class Router:
         found = {id(backend): backend for route in self.routes.values() for backend in route.backends}
         return sorted(found.values(), key=lambda backend: backend.name)
 
-    async def answer(self, route: Route, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
-        """A whole answer of the first backend that gives one.
+    async def answer(
+        self, route: Route, endpoint: Endpoint, body: Mapping[str, Any], asking: Asking | None = None
+    ) -> Answer:
+        """A whole answer of the first backend that gives one; `asking` is kept up to date meanwhile.
 
         Raises:
             NoBackend: none did.
@@ -95,10 +104,12 @@ class Router:
             except TimeoutError:
                 raise BackendError(Reason.TIMEOUT, "took too long") from None
 
-        return await self._first(route, attempt)
+        return await self._first(route, attempt, asking or Asking())
 
     @asynccontextmanager
-    async def stream(self, route: Route, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncIterator[Opened | Answer]:
+    async def stream(
+        self, route: Route, endpoint: Endpoint, body: Mapping[str, Any], asking: Asking | None = None
+    ) -> AsyncIterator[Opened | Answer]:
         """The stream of the first backend that begins one, or the answer of one that refuses the request.
 
         Raises:
@@ -114,17 +125,19 @@ class Router:
                 return Opened(backend, stream)
 
             try:
-                result: Opened | Answer = await self._first(route, attempt)
+                result: Opened | Answer = await self._first(route, attempt, asking or Asking())
             except _Refusal as refusal:
                 result = refusal.answer
             yield result
 
-    async def _first(self, route: Route, attempt: Callable[[Backend], Awaitable[T]]) -> T:
+    async def _first(self, route: Route, attempt: Callable[[Backend], Awaitable[T]], asking: Asking) -> T:
         failures: list[tuple[Backend, BackendError]] = []
         for number, backend in enumerate(route.backends, start=1):
+            asking.backend = backend
             try:
                 result = await attempt(backend)
             except BackendError as error:
+                asking.backend = None
                 backend.failed(error)
                 failures.append((backend, error))
                 if number < len(route.backends):
