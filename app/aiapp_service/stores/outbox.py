@@ -23,8 +23,9 @@ RETRY_SECONDS = 0.25
 DEADLINE_SECONDS = 2.0
 CLOSE_SECONDS = 3.0
 BATCH = 500
-# About 100 MB: at a thousand requests a second more than a minute without Redis.
-MOST = 200_000
+# A request has about 600 bytes to send: this is two minutes without Redis at a thousand requests a second.
+MOST_BYTES = 64 * 1024 * 1024
+_BYTES_OF_A_COMMAND = 200
 _SAY_EACH_SECONDS = 60.0
 # Answers that say that Redis is not well, not that the command is wrong.
 _NOT_WELL = (RedisConnectionError, ReadOnlyError, OutOfMemoryError)
@@ -36,9 +37,10 @@ Command = tuple[str | bytes | int | float, ...]
 class Outbox:
     """One for a process. Sends nothing before `start`."""
 
-    def __init__(self, redis: FastRedis, most: int = MOST) -> None:
+    def __init__(self, redis: FastRedis, most_bytes: int = MOST_BYTES) -> None:
         self._redis = redis
-        self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0  # of what waits
         self._waiting: deque[Command] = deque()
         self._sending: list[Command] = []
         self._wake = asyncio.Event()
@@ -53,9 +55,11 @@ class Outbox:
 
     def put(self, commands: Iterable[Command]) -> None:
         """Send these soon, in this order. Never waits; what is too much while Redis is down drops the oldest."""
-        self._waiting.extend(commands)
-        while len(self) > self._most and self._waiting:
-            self._waiting.popleft()
+        for command in commands:
+            self._waiting.append(command)
+            self._bytes += _size(command)
+        while self._bytes > self._most_bytes:
+            self._bytes -= _size(self._waiting.popleft())
             self._dropped += 1
         self._wake.set()
 
@@ -102,7 +106,9 @@ class Outbox:
             StoreDown: what was not taken is still there.
         """
         while self._waiting and len(self._sending) < BATCH:
-            self._sending.append(self._waiting.popleft())
+            command = self._waiting.popleft()
+            self._bytes -= _size(command)
+            self._sending.append(command)
         self._sending = await self._sent(self._sending)
         if self._sending:
             raise StoreDown("Redis takes no writes")
@@ -131,6 +137,11 @@ class Outbox:
             self._said_at = now
             kept = {"commands": len(self), "dropped": self._dropped, "error": str(error)}
             log.warning("kept until Redis takes it", extra=kept)
+
+
+def _size(command: Command) -> int:
+    """About how much memory it takes."""
+    return _BYTES_OF_A_COMMAND + sum(len(word) for word in command if isinstance(word, (str, bytes)))
 
 
 def _not_well(answer: object) -> bool:
