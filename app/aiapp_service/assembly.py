@@ -15,6 +15,7 @@ from aiapp_service.pipeline.exchange import pipeline
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from aiapp_service.billing.ledger import Ledger
     from aiapp_service.stores.outbox import Outbox
     from aiapp_service.stores.postgres import Database
     from aiapp_service.stores.redis import FastRedis
@@ -30,6 +31,7 @@ class Surroundings:
     redis: "FastRedis | None" = None
     outbox: "Outbox | None" = None
     database: "Database | None" = None
+    ledger: "Ledger | None" = None
 
     @classmethod
     def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
@@ -37,7 +39,7 @@ class Surroundings:
 
         Their drivers are loaded here: a service without databases starts without them.
         """
-        redis, outbox, database = None, None, None
+        redis, outbox, database, ledger = None, None, None, None
         if config.redis is not None:
             from aiapp_service.stores.outbox import Outbox  # noqa: PLC0415
             from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
@@ -45,18 +47,22 @@ class Surroundings:
             redis = FastRedis(config.redis)
             outbox = Outbox(redis)
         if config.database is not None:
+            from aiapp_service.billing.ledger import open_ledger  # noqa: PLC0415
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
 
             database = Database(config.database)
-        return cls(session, metrics, redis=redis, outbox=outbox, database=database)
+            ledger = open_ledger(config.app, outbox, database)
+        return cls(session, metrics, redis=redis, outbox=outbox, database=database, ledger=ledger)
 
     async def __aenter__(self) -> Self:
         if self.outbox is not None:
             self.outbox.start()
+        if self.ledger is not None:
+            self.ledger.start()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        for store in (self.outbox, self.redis, self.database):
+        for store in (self.ledger, self.outbox, self.redis, self.database):
             if store is not None:
                 await store.close()
 
@@ -65,7 +71,7 @@ def build(config: ServiceConfig, around: Surroundings) -> Running:
     """Routes and stages of `config`."""
     router = setup.router(config, around.session, around.metrics)
     # From the outermost to the innermost.
-    stages = [accounting()]
+    stages = [accounting(*([] if around.ledger is None else [around.ledger.settle]))]
     return Running(config, router, pipeline(stages, dispatching(router)))
 
 

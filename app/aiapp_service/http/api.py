@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -20,10 +20,14 @@ from aiapp_service.http.calls import observing
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
 from aiapp_service.http.server import listen, stop_signals
+from aiapp_service.http.usage import UsageApi
 from aiapp_service.llm import monitor
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.reload import watch_file
 from aiapp_service.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aiapp_service.stores.postgres import Database
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +39,15 @@ def application(
     metrics: Metrics,
     ready: Callable[[], str],
     health_document: Callable[[], Mapping[str, Any]],
+    database: "Database | None" = None,
 ) -> web.Application:
-    """The aiohttp application."""
+    """The aiohttp application; `database` holds what /v1/usage tells."""
     config = gateway.current.config
     app = web.Application(
         client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), authenticating(config.auth)]
     )
     OpenAIApi(gateway, metrics, config.app).add_to(app)
+    UsageApi(database, config.auth).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
@@ -62,12 +68,14 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             metrics,
             lambda: "the service is stopping" if stop.is_set() else "",
             lambda: health.document(dependencies, gateway.current.router),
+            around.database,
         )
         runner = await listen(app, host, port, drain_seconds=config.drain_seconds)
         watches = [
             asyncio.create_task(dependencies.watch()),
             asyncio.create_task(monitor.watch(lambda: gateway.current.router.backends, around.rng)),
         ]
+        watches += _ledger_consumer(config, around)
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         try:
@@ -79,3 +87,12 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
                 watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*watches)
+
+
+def _ledger_consumer(config: ServiceConfig, around: Surroundings) -> list[asyncio.Task[None]]:
+    """Where no worker takes rows of the ledger from Redis the API does it itself."""
+    if config.workers or config.redis is None or around.database is None:
+        return []
+    from aiapp_service.billing.consumer import LedgerConsumer  # noqa: PLC0415
+
+    return [asyncio.create_task(LedgerConsumer(config.redis, around.database, config.app).run())]
