@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError, ResponseError
 
+from aiapp_service.billing.cancellation import heed_cancellation
 from aiapp_service.billing.row import UsageRow
 from aiapp_service.billing.stream import GROUP, REASON, ROW, dead_key_of, key_of
 from aiapp_service.billing.writer import write
@@ -61,6 +62,7 @@ class LedgerConsumer:
     async def _consume(self, client: Redis) -> None:
         grouped = False
         while True:
+            heed_cancellation()
             try:
                 if not grouped:
                     await self._make_group(client)
@@ -113,6 +115,7 @@ class LedgerConsumer:
             except ValidationError as error:
                 dead[entry] = _why(error)
         while rows:
+            heed_cancellation()
             try:
                 refused = await write(self._database, list(rows.values()))
             except StoreDown as error:

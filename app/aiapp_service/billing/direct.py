@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 
+from aiapp_service.billing.cancellation import heed_cancellation
 from aiapp_service.billing.row import UsageRow
 from aiapp_service.billing.writer import write
 from aiapp_service.stores.breaker import StoreDown
@@ -61,6 +62,7 @@ class DirectSink:
 
     async def _run(self) -> None:
         while await self._has_something():
+            heed_cancellation()
             try:
                 await self._write()
             except StoreDown as error:
