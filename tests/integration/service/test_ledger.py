@@ -13,11 +13,17 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from aiapp_service import assembly
+from aiapp_service.assembly import Surroundings
 from aiapp_service.billing import direct
 from aiapp_service.billing.row import UsageRow
 from aiapp_service.billing.stream import GROUP, dead_key_of, key_of
-from aiapp_service.config import AuthConfig, PriceConfig, RedisConfig, ServiceConfig
+from aiapp_service.config import AuthConfig, PriceConfig, RedisConfig, ServiceConfig, mock_config
+from aiapp_service.jobs import embeddings
+from aiapp_service.jobs.queue import Job
 from aiapp_service.jobs.redis import connect
+from aiapp_service.llm.http_upstream import client_session
+from aiapp_service.telemetry.metrics import Metrics
 from tests.integration.servers.postgres import Postgres
 from tests.integration.servers.redis import RedisServer
 from tests.integration.service.conftest import Serve, Service, config
@@ -368,3 +374,13 @@ async def test_without_postgres_nothing_is_kept(serve: Serve, redis_config: Redi
     ):
         assert await chat(api) == 200
         assert await client.keys(f"{key_of('aiapp')}*") == []
+
+
+async def test_jobs_are_billed_too(redis_config: RedisConfig, books: Books) -> None:
+    wanted = mock_config().model_copy(update={"redis": redis_config, "database": books.config})
+    async with client_session() as session, Surroundings.of(wanted, session, Metrics()) as around:
+        handle = embeddings.handler(assembly.gateway(wanted, around), around.metrics, around.ledger)
+        await handle(Job("job-1", "embed", {"model": "embed", "input": ["two words"]}, 1))
+        async with consuming(redis_config, books):
+            (row,) = await rows_of(books, 1)
+    assert (row["client_request_id"], row["model"], row["input_tokens"]) == ("job-1", "embed", 2)
