@@ -39,6 +39,7 @@ from aiapp_service.config.content import (
 from aiapp_service.config.models import (
     BackendConfig,
     InferenceConfig,
+    LongContextPrices,
     ModelConfig,
     ModelKind,
     PriceConfig,
@@ -46,6 +47,7 @@ from aiapp_service.config.models import (
     ProviderKind,
     Strategy,
     TimeoutsConfig,
+    TokenPrices,
 )
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "InferenceConfig",
     "JwtConfig",
     "LimitScope",
+    "LongContextPrices",
     "ModelConfig",
     "ModelKind",
     "PriceConfig",
@@ -81,6 +84,7 @@ __all__ = [
     "ServiceConfig",
     "Strategy",
     "TimeoutsConfig",
+    "TokenPrices",
     "TracingConfig",
     "WorkerConfig",
     "WrongConfig",

@@ -59,12 +59,28 @@ class InferenceConfig(Section):
     base_url: str = Field(alias="baseURL", description="With the version part: http://host:port/v1")
 
 
-class PriceConfig(Section):
-    """US dollars per one million tokens, as the provider's invoice states them."""
+class TokenPrices(Section):
+    """US dollars per one million tokens; what is not given costs as much as what it is a part of."""
 
     input_per_1m: Dollars = Field(alias="inputPer1M")
     output_per_1m: Dollars = Field(default=Decimal(0), alias="outputPer1M")
     cached_input_per_1m: Dollars | None = Field(default=None, alias="cachedInputPer1M")
+    cache_write_per_1m: Dollars | None = Field(default=None, alias="cacheWritePer1M")
+    audio_input_per_1m: Dollars | None = Field(default=None, alias="audioInputPer1M")
+    audio_output_per_1m: Dollars | None = Field(default=None, alias="audioOutputPer1M")
+    reasoning_per_1m: Dollars | None = Field(default=None, alias="reasoningPer1M")
+
+
+class LongContextPrices(TokenPrices):
+    """What all tokens of a request cost whose input is longer than `overTokens`."""
+
+    over_tokens: int = Field(ge=1)
+
+
+class PriceConfig(TokenPrices):
+    """Prices as the provider's invoice states them."""
+
+    long_context: LongContextPrices | None = None
 
 
 class BackendConfig(Section):

@@ -5,12 +5,11 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from aiapp_service import assembly
-from aiapp_service.assembly import Surroundings
 from aiapp_service.config import ServiceConfig
 from aiapp_service.dependencies import Probes, open_probes
 from aiapp_service.gateway import Gateway
@@ -23,10 +22,15 @@ from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
 from aiapp_service.http.responses import ResponsesApi
 from aiapp_service.http.server import listen, stop_signals
+from aiapp_service.http.usage import UsageApi
 from aiapp_service.llm import monitor, replicas
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.reload import watch_file
+from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aiapp_service.stores.postgres import Database
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +42,9 @@ def application(
     metrics: Metrics,
     ready: Callable[[], str],
     health_document: Callable[[], Mapping[str, Any]],
+    database: "Database | None" = None,
 ) -> web.Application:
-    """The aiohttp application."""
+    """The aiohttp application; `database` holds what /v1/usage tells."""
     config = gateway.current.config
     app = web.Application(
         client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), preflights(gateway), authenticating(gateway)]
@@ -48,6 +53,7 @@ def application(
     OpenAIApi(gateway, metrics, config.app).add_to(app)
     MessagesApi(gateway, metrics).add_to(app)
     ResponsesApi(gateway, metrics).add_to(app)
+    UsageApi(database, config.auth).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
@@ -68,6 +74,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             metrics,
             lambda: "the service is stopping" if stop.is_set() else "",
             lambda: health.document(dependencies, gateway.current.router),
+            around.database,
         )
         runner = await listen(app, host, port, drain_seconds=config.drain_seconds)
         watches = [
@@ -75,6 +82,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             asyncio.create_task(monitor.watch(lambda: gateway.current.router.backends, around.rng)),
             asyncio.create_task(replicas.watch(lambda: gateway.current.router.replica_sets, around.rng)),
         ]
+        watches += _ledger_consumer(config, around)
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         try:
@@ -86,3 +94,12 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
                 watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*watches)
+
+
+def _ledger_consumer(config: ServiceConfig, around: Surroundings) -> list[asyncio.Task[None]]:
+    """Where no worker takes rows of the ledger from Redis the API does it itself."""
+    if config.workers or config.redis is None or around.database is None:
+        return []
+    from aiapp_service.billing.consumer import LedgerConsumer  # noqa: PLC0415
+
+    return [asyncio.create_task(LedgerConsumer(config.redis, around.database, config.app).run())]

@@ -65,7 +65,7 @@ def _count(metrics: Metrics, call: Call, status: int) -> None:
     if call.endpoint is None:
         return
     metrics.requests.labels(call.model, call.endpoint, str(status)).inc()
-    if call.backend is not None:
+    if call.backend is not None and call.complete:
         metrics.latency.labels(call.model, call.endpoint).observe(call.seconds)
     if call.first_token_seconds is not None:
         metrics.first_token.labels(call.model).observe(call.first_token_seconds)

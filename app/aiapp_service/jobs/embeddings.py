@@ -8,20 +8,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from aiapp_service.billing.ledger import Ledger
 from aiapp_service.config import ModelKind
 from aiapp_service.gateway import Gateway
 from aiapp_service.jobs.queue import Handler, Job, JobRefused
-from aiapp_service.llm.router import Answer, Route, Router
+from aiapp_service.llm.router import Route, Router
 from aiapp_service.llm.upstream import Endpoint
-from aiapp_service.llm.usage import cost_of, usage_of
+from aiapp_service.llm.usage import Usage, cost_of, usage_of
+from aiapp_service.pipeline.call import Call
 from aiapp_service.telemetry.metrics import Metrics
 
 QUEUE = "embeddings"
 MOST_INPUTS = 256
 
 
-def handler(gateway: Gateway, metrics: Metrics) -> Handler:
-    """The handler of the queue; each job uses the routes of the moment it begins."""
+def handler(gateway: Gateway, metrics: Metrics, ledger: Ledger | None = None) -> Handler:
+    """The handler of the queue; each job uses the routes of the moment it begins, and each try is billed."""
 
     async def handle(job: Job) -> dict[str, Any]:
         router = gateway.current.router
@@ -31,7 +33,15 @@ def handler(gateway: Gateway, metrics: Metrics) -> Handler:
             answer = await router.answer(route, Endpoint.EMBEDDINGS, body)
         if answer.status != 200:
             raise JobRefused(f"backend {answer.backend.name} refuses the request ({answer.status})")
-        return _result(route, answer, metrics)
+        document = json.loads(answer.body)
+        usage = usage_of(document)
+        if usage is not None:
+            call = Call(job.id, endpoint=Endpoint.EMBEDDINGS, model=route.name, backend=answer.backend, worked=True)
+            call.usage, call.cost = usage, cost_of(usage, answer.backend.price)
+            _count(metrics, call)
+            if ledger is not None:
+                ledger.note(call)
+        return _result(route, document, usage)
 
     return handle
 
@@ -63,14 +73,14 @@ def _dimensions(data: Mapping[str, Any]) -> dict[str, int]:
     return {"dimensions": wanted}
 
 
-def _result(route: Route, answer: Answer, metrics: Metrics) -> dict[str, Any]:
-    document = json.loads(answer.body)
+def _count(metrics: Metrics, call: Call) -> None:
+    if call.usage is not None:
+        for type_, count in call.usage.by_type().items():
+            metrics.tokens.labels(call.model, type_, Endpoint.EMBEDDINGS).inc(count)
+    if call.cost is not None:
+        metrics.cost.labels(call.model).inc(float(call.cost))
+
+
+def _result(route: Route, document: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
     vectors = [entry["embedding"] for entry in sorted(document["data"], key=lambda entry: entry["index"])]
-    usage = usage_of(document)
-    if usage is not None:
-        for type_, count in usage.by_type().items():
-            metrics.tokens.labels(route.name, type_, Endpoint.EMBEDDINGS).inc(count)
-        cost = cost_of(usage, answer.backend.price)
-        if cost is not None:
-            metrics.cost.labels(route.name).inc(float(cost))
     return {"model": route.name, "embeddings": vectors, "usage": usage.by_type() if usage else {}}

@@ -10,7 +10,8 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from aiapp_service import assembly
-from aiapp_service.assembly import Surroundings
+from aiapp_service.billing.consumer import LedgerConsumer
+from aiapp_service.billing.ledger import Ledger
 from aiapp_service.config import ServiceConfig, WorkerConfig
 from aiapp_service.dependencies import Probes, open_probes
 from aiapp_service.gateway import Gateway
@@ -24,6 +25,7 @@ from aiapp_service.jobs.redis import connect
 from aiapp_service.llm import monitor
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.reload import watch_file
+from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -50,8 +52,8 @@ def _refuse(message: str) -> int:
     return WRONG_CONFIG
 
 
-def _handlers(gateway: Gateway, metrics: Metrics) -> dict[str, Handler]:
-    return {embeddings.QUEUE: embeddings.handler(gateway, metrics)}
+def _handlers(gateway: Gateway, metrics: Metrics, ledger: Ledger | None) -> dict[str, Handler]:
+    return {embeddings.QUEUE: embeddings.handler(gateway, metrics, ledger)}
 
 
 async def _work(config: ServiceConfig, worker: WorkerConfig, host: str, port: int, file: Path | None) -> None:
@@ -65,7 +67,7 @@ async def _work(config: ServiceConfig, worker: WorkerConfig, host: str, port: in
         Probes(open_probes(config)) as probes,
     ):
         gateway, rng = assembly.gateway(config, around), around.rng
-        handlers = _handlers(gateway, metrics)
+        handlers = _handlers(gateway, metrics, around.ledger)
         consumers = [Consumer(name, handlers[name], client, worker.concurrency, rng) for name in worker.queues]
         dependencies = health.Dependencies(probes.checks, rng)
         app = _application(consumers, stop, dependencies, gateway, metrics)
@@ -75,6 +77,8 @@ async def _work(config: ServiceConfig, worker: WorkerConfig, host: str, port: in
             asyncio.create_task(monitor.watch(lambda: gateway.current.router.backends, rng)),
             asyncio.create_task(_watch_depth([JobQueue(name, client) for name in worker.queues], metrics)),
         ]
+        if around.database is not None:
+            watches.append(asyncio.create_task(LedgerConsumer(config.redis, around.database, config.app).run()))
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         for consumer in consumers:

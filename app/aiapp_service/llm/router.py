@@ -77,6 +77,13 @@ class Opened:
         return self.place.backend
 
 
+@dataclass
+class Asking:
+    """Which backend works on a request right now; it is still there when the request is given up."""
+
+    backend: Backend | None = None
+
+
 class NoBackend(Exception):
     """Every backend of a model failed; `failures` says each one's reason, in the order tried."""
 
@@ -122,9 +129,14 @@ class Router:
                 backend.known.publish(self._metrics)
 
     async def answer(
-        self, route: Route, endpoint: Endpoint, body: Mapping[str, Any], hints: Hints = NO_HINTS
+        self,
+        route: Route,
+        endpoint: Endpoint,
+        body: Mapping[str, Any],
+        hints: Hints = NO_HINTS,
+        asking: Asking | None = None,
     ) -> Answer:
-        """A whole answer of the first backend that gives one.
+        """A whole answer of the first backend that gives one; `asking` is kept up to date meanwhile.
 
         Raises:
             NoBackend: none did.
@@ -144,11 +156,16 @@ class Router:
                 _measure(place, began, streamed=False)
             return Answer(place.backend, reply.status, reply.content_type, content)
 
-        return await self._first(route, body, hints, deadline, attempt)
+        return await self._first(route, body, hints, deadline, attempt, asking or Asking())
 
     @asynccontextmanager
     async def stream(
-        self, route: Route, endpoint: Endpoint, body: Mapping[str, Any], hints: Hints = NO_HINTS
+        self,
+        route: Route,
+        endpoint: Endpoint,
+        body: Mapping[str, Any],
+        hints: Hints = NO_HINTS,
+        asking: Asking | None = None,
     ) -> AsyncIterator[Opened | Answer]:
         """The stream of the first backend that begins one, or the answer of one that refuses the request.
 
@@ -169,7 +186,7 @@ class Router:
                 _measure(place, began, streamed=True)
                 return Opened(place, result)
 
-            yield await self._first(route, body, hints, deadline, attempt)
+            yield await self._first(route, body, hints, deadline, attempt, asking or Asking())
 
     async def _first(
         self,
@@ -178,16 +195,19 @@ class Router:
         hints: Hints,
         deadline: float,
         attempt: Callable[[Place], Awaitable[T]],
+        asking: Asking,
     ) -> T | Answer:
         def conversation() -> bytes:
             return conversation_key(body, hints.tenant)
 
         attempts = Attempts(route.name, self._order(route, body, hints), deadline, self._metrics, self._rng)
         while (backend := await attempts.next()) is not None:
+            asking.backend = backend
             turn = backend.begin()
             try:
                 result = await try_places(backend, conversation, attempt)
             except BackendError as error:
+                asking.backend = None
                 backend.failed(error, turn)
                 attempts.failed(backend, error)
             else:

@@ -1,10 +1,19 @@
 """Configuration -> routes."""
 
 import random
+from collections.abc import Mapping
 
 import aiohttp
 
-from aiapp_service.config import BackendConfig, InferenceConfig, ProviderConfig, ProviderKind, ServiceConfig
+from aiapp_service.billing.prices import list_price
+from aiapp_service.config import (
+    BackendConfig,
+    InferenceConfig,
+    PriceConfig,
+    ProviderConfig,
+    ProviderKind,
+    ServiceConfig,
+)
 from aiapp_service.credentials import SecretFile
 from aiapp_service.llm.backend import Backend, Known
 from aiapp_service.llm.http_upstream import HttpUpstream
@@ -40,7 +49,7 @@ def router(
             wanted.name,
             upstreams[place],
             wanted.model,
-            wanted.price,
+            _price(wanted, providers),
             metrics,
             weight=wanted.weight,
             context_window=wanted.context_window,
@@ -68,6 +77,13 @@ def _replica_sets(
 
     urls = {entry.base_url for entry in config.inference if is_name(entry.base_url)}
     return {url: kept.get(url) or ReplicaSet(url, make) for url in sorted(urls)}
+
+
+def _price(backend: BackendConfig, providers: Mapping[str, ProviderConfig]) -> PriceConfig | None:
+    """What the configuration says, else the provider's price list; an inference pod costs what only its owner knows."""
+    if backend.price is not None or backend.provider is None:
+        return backend.price
+    return list_price(providers[backend.provider].kind, backend.model)
 
 
 def _provider(provider: ProviderConfig, session: aiohttp.ClientSession) -> Upstream:

@@ -43,6 +43,11 @@ class ModelStream:
         self._held: list[bytes] = []
         self._complete = False
 
+    @property
+    def complete(self) -> bool:
+        """Whether the backend has said all it had to say."""
+        return self._complete
+
     async def start(self) -> None:
         """Read until the first token, or whatever else the model says first.
 

@@ -1,10 +1,11 @@
 """The outermost stage: whatever comes of a request, what it took is counted once, when it is over.
 
-A client that leaves is billed for what was generated until then: where the backend did not tell the usage it is
-estimated, and flagged.
+A client that leaves is billed for what was generated until then, and for what it asked where nothing had come yet:
+where the backend did not tell the usage it is estimated, and flagged.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from aiapp_service.llm.upstream import Endpoint
@@ -14,6 +15,7 @@ from aiapp_service.pipeline.exchange import Exchange, Next, Outcome, Stage
 
 # Tokens are about this long in most languages and tokenizers.
 BYTES_PER_TOKEN = 4
+_NOT_SAID = frozenset({"role", "type", "index", "finish_reason", "logprobs", "input_audio"})
 
 Settle = Callable[[Exchange], Awaitable[None]]
 
@@ -35,19 +37,35 @@ def accounting(*settles: Settle) -> Stage:
 
 def _complete(exchange: Exchange) -> None:
     call = exchange.call
-    if call.backend is None or call.cache:
+    if not call.worked or call.backend is None or call.cache:
         return
-    if call.usage is None and call.pieces:
-        call.usage = Usage(input=estimated_input(exchange.endpoint, exchange.body), output=call.pieces)
+    if call.usage is None or not call.complete:
+        call.usage = _estimated(exchange)
         call.estimated = True
-    if call.usage is not None:
-        call.cost = cost_of(call.usage, call.backend.price)
+    call.cost = cost_of(call.usage, call.backend.price)
+
+
+def _estimated(exchange: Exchange) -> Usage:
+    """What was told until then counts, where it is more than what can be seen."""
+    call = exchange.call
+    told = call.usage or Usage()
+    asked = told.input or estimated_input(exchange.endpoint, exchange.body)
+    return replace(told, input=asked, output=max(told.output, call.pieces))
 
 
 def estimated_input(endpoint: Endpoint, body: dict[str, Any]) -> int:
     """About how many tokens a request has; images and audio are not looked into."""
-    said = body.get("input") if endpoint is Endpoint.EMBEDDINGS else body.get("messages")
-    return _length(said) // BYTES_PER_TOKEN + 1
+    if endpoint is Endpoint.EMBEDDINGS:
+        said = _length(body.get("input"))
+    else:
+        said = _length(body.get("messages")) + _length(body.get("tools"))
+    return said // BYTES_PER_TOKEN + 1
+
+
+def estimated_output(answer: Any) -> int:
+    """About how many tokens a chat's whole answer has; 0 for another document."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    return -(-_length(choices) // BYTES_PER_TOKEN)
 
 
 def _length(value: Any) -> int:
@@ -56,10 +74,11 @@ def _length(value: Any) -> int:
     if isinstance(value, list):
         return sum(_length(item) for item in value)
     if isinstance(value, dict):
-        return sum(_length(item) for key, item in value.items() if key not in ("role", "type", "input_audio"))
-    return 0
+        return sum(_length(item) for key, item in value.items() if key not in _NOT_SAID)
+    # Embeddings take texts as lists of tokens, too.
+    return BYTES_PER_TOKEN if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def is_billable(call: Call) -> bool:
     """Whether a backend has worked for this request."""
-    return call.backend is not None and call.usage is not None and not call.cache
+    return call.worked and call.usage is not None and not call.cache

@@ -36,7 +36,9 @@ class Call:
     streamed: bool = False
     truncated: bool = False
     first_token_seconds: float | None = None
-    pieces: int = 0  # pieces of a stream that carried content
+    pieces: int = 0  # pieces of a stream that were passed on
+    worked: bool = False  # a backend has spent its time on it
+    complete: bool = True  # it came to the end of what it had to say
     usage: Usage | None = None
     estimated: bool = False  # usage was not told by the backend
     cost: Decimal | None = None

@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from aiapp_service import assembly
-from aiapp_service.assembly import Surroundings
 from aiapp_service.config import (
     CacheConfig,
     ModelKind,
@@ -37,6 +36,7 @@ from aiapp_service.pipeline.call import Call
 from aiapp_service.pipeline.exchange import Exchange, Whole
 from aiapp_service.prompts.cases import Case, Cases, read
 from aiapp_service.prompts.checks import Answered, Snapshots, check
+from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 
 FAILED = 1

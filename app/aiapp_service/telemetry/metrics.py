@@ -19,7 +19,7 @@ class Metrics:
         registry = self.registry
         self.tokens = Counter(
             "ai_tokens_total",
-            "Tokens by type: input, output, and of these cached and reasoning.",
+            "Tokens by type: input, output, and of these cached, cache_write, reasoning, audio_input, audio_output.",
             ["model", "type", "endpoint"],
             registry=registry,
         )

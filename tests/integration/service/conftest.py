@@ -13,7 +13,6 @@ from openai import AsyncOpenAI
 from prometheus_client import generate_latest
 
 from aiapp_service import assembly
-from aiapp_service.assembly import Surroundings
 from aiapp_service.config import (
     AuthConfig,
     BackendConfig,
@@ -31,6 +30,7 @@ from aiapp_service.http.api import application
 from aiapp_service.http.server import listen
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.llm.router import Router
+from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 from tests.integration.servers.postgres import Postgres, postgres, programs_with_vector
 from tests.integration.servers.redis import RedisServer, redis_server
@@ -105,7 +105,7 @@ async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncI
         def document() -> Mapping[str, Any]:
             return health.document(dependencies, gateway.current.router)
 
-        app = application(gateway, metrics, lambda: "", document)
+        app = application(gateway, metrics, lambda: "", document, around.database)
         runner = await listen(app, "127.0.0.1", 0, drain_seconds=drain_seconds)
         try:
             service = Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, gateway, metrics)

@@ -16,13 +16,13 @@ import pytest
 from redis.asyncio import Redis
 
 from aiapp_service import assembly
-from aiapp_service.assembly import Surroundings
 from aiapp_service.config import RedisConfig, ServiceConfig, WorkerConfig, dump, mock_config
 from aiapp_service.jobs import embeddings
 from aiapp_service.jobs.consumer import Consumer
 from aiapp_service.jobs.queue import Handler, Job, JobQueue, JobRefused, content_id
 from aiapp_service.jobs.redis import connect
 from aiapp_service.llm.http_upstream import client_session
+from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 from tests.integration.servers.processes import free_port
 from tests.integration.servers.redis import PASSWORD, RedisServer
