@@ -1,4 +1,4 @@
-"""What outlives a change of configuration: connections, what is known of clients and backends, what waits to be written."""
+"""What outlives a change of configuration: connections, what is known of clients, what waits to be written."""
 
 import asyncio
 import random

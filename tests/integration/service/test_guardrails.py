@@ -383,7 +383,7 @@ async def test_odd_messages_are_left_to_the_backend(serve: Serve, message: dict[
         ({"kind": "Pattern", "patterns": ["a*"]}, "matches the empty text"),
         ({"kind": "Topics", "topics": [" "]}, "guardrail rail: topics"),
         (
-            {"kind": "JSONSchema", "on": ("Output",), "schemaFile": "/nowhere.json"},
+            {"kind": "JSONSchema", "stages": ("Output",), "schemaFile": "/nowhere.json"},
             "guardrail rail: schemaFile /nowhere",
         ),
     ],
