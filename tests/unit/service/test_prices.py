@@ -1,5 +1,6 @@
 """List prices: known models by all their names, and nothing for what is not known."""
 
+import random
 from decimal import Decimal
 from pathlib import Path
 
@@ -99,7 +100,7 @@ async def test_backends_cost_what_the_configuration_says_else_what_the_list_says
         models=tuple(ModelConfig(name=name, backends=(backend,)) for name, backend in backends.items()),
     )
     async with aiohttp.ClientSession() as session:
-        routes = setup.router(config, session, Metrics()).routes
+        routes = setup.router(config, session, Metrics(), random.Random(1)).routes
     found = {name: route.backends[0].price for name, route in routes.items()}
     assert found == {
         "listed": list_price(OPENAI, "gpt-4o"),

@@ -69,7 +69,7 @@ async def test_leader_leaves_in_the_middle_of_its_stream(serve: Serve, redis, tm
 
 async def test_error_is_not_shared(serve: Serve, redis, tmp_path) -> None:
     """Each tries for itself, as it would without a cache."""
-    upstream = Upstream(before_headers=0.3, status=500)
+    upstream = Upstream(before_headers=0.3, status=401)
     async with upstream.running(), serve(exact(upstream.url, redis, tmp_path)) as api:
         first = asyncio.create_task(ask(api))
         await upstream.asked.wait()
