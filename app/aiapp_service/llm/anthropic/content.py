@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aiapp_service.llm.anthropic.errors import Untranslatable
+from aiapp_service.llm.translated import Untranslatable
 
 Block = dict[str, Any]
 

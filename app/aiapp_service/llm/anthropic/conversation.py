@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from aiapp_service.llm.anthropic.content import Block, blocks_of, text_of
-from aiapp_service.llm.anthropic.errors import Untranslatable
+from aiapp_service.llm.translated import Untranslatable
 
 Turn = dict[str, Any]
 # Other backends make identifiers of other characters; both ends of a call get the same one.

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiapp_service.llm.anthropic.conversation import conversation
-from aiapp_service.llm.anthropic.errors import Untranslatable
 from aiapp_service.llm.anthropic.models import CURRENT, EFFORTS, Abilities
 from aiapp_service.llm.anthropic.schema import enforceable
 from aiapp_service.llm.anthropic.tools import tools_of
+from aiapp_service.llm.translated import Untranslatable
 
 # The API wants a limit, OpenAI's clients seldom give one. Thinking counts too, hence more than most answers have.
 DEFAULT_MAX_TOKENS = 16_384
