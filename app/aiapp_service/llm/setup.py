@@ -94,6 +94,11 @@ def _provider(provider: ProviderConfig, session: aiohttp.ClientSession) -> Upstr
         from aiapp_service.llm.anthropic.upstream import BASE_URL, AnthropicUpstream  # noqa: PLC0415
 
         return AnthropicUpstream(session, provider.base_url or BASE_URL, key_file)
+    if provider.kind is ProviderKind.GOOGLE:
+        from aiapp_service.llm.google.upstream import BASE_URL as GOOGLE_URL  # noqa: PLC0415
+        from aiapp_service.llm.google.upstream import GoogleUpstream  # noqa: PLC0415
+
+        return GoogleUpstream(session, provider.base_url or GOOGLE_URL, key_file)
     # Not every compatible server takes stream_options from a client that did not send them.
     openai = provider.kind is ProviderKind.OPENAI
     return HttpUpstream(session, provider.base_url or OPENAI_URL, key_file, adds_usage=openai)

@@ -4,6 +4,8 @@ import json
 import time
 from typing import Any
 
+from aiapp_service.llm.translated import count
+
 # An end that is not known counts as an ordinary one: new ones may come.
 _FINISH = {
     "max_tokens": "length",
@@ -33,12 +35,6 @@ def usage_of_message(usage: Any) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
         "completion_tokens_details": {"reasoning_tokens": count(details, "thinking_tokens")},
     }
-
-
-def count(fields: Any, name: str) -> int:
-    """A number of tokens, 0 where it is not told."""
-    value = fields.get(name) if isinstance(fields, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def completion_of(message: dict[str, Any]) -> dict[str, Any]:

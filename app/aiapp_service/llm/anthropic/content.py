@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from aiapp_service.llm.anthropic.errors import Untranslatable
+from aiapp_service.llm.chat_fields import data_url
+from aiapp_service.llm.translated import Untranslatable
 
 Block = dict[str, Any]
 
@@ -55,8 +56,5 @@ def _block(part: Any, where: str) -> Block:
 def _source(url: str, where: str) -> Block:
     if url.startswith(("https://", "http://")):
         return {"type": "url", "url": url}
-    head, comma, data = url.removeprefix("data:").partition(",")
-    media_type, _, encoding = head.partition(";")
-    if not url.startswith("data:") or not comma or encoding.rpartition(";")[2] != "base64":
-        raise Untranslatable(f"{where} has to be an http(s) URL or data:TYPE;base64,DATA", where)
+    media_type, data = data_url(url, where)
     return {"type": "base64", "media_type": media_type, "data": data}

@@ -1,11 +1,11 @@
 """Chat messages -> the system prompt and turns that alternate."""
 
-import json
 import re
 from typing import Any
 
 from aiapp_service.llm.anthropic.content import Block, blocks_of, text_of
-from aiapp_service.llm.anthropic.errors import Untranslatable
+from aiapp_service.llm.chat_fields import function_call, tool_calls
+from aiapp_service.llm.translated import Untranslatable
 
 Turn = dict[str, Any]
 # Other backends make identifiers of other characters; both ends of a call get the same one.
@@ -55,35 +55,13 @@ def _spoken(message: dict[str, Any], where: str) -> list[Block]:
     blocks = blocks_of(message.get("content"), f"{where}.content")
     if not blocks:
         blocks = blocks_of(message.get("refusal"), f"{where}.refusal")
-    calls = message.get("tool_calls") or []
-    if not isinstance(calls, list):
-        raise Untranslatable(f"{where}.tool_calls has to be a list", f"{where}.tool_calls")
+    calls = tool_calls(message, where)
     return blocks + [_use(call, f"{where}.tool_calls[{number}]") for number, call in enumerate(calls)]
 
 
 def _use(call: Any, where: str) -> Block:
-    function = call.get("function") if isinstance(call, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(function, dict) or not isinstance(name, str):
-        raise Untranslatable(f"{where} has to be the call of a function", where)
-    return {
-        "type": "tool_use",
-        "id": _id(call.get("id"), f"{where}.id"),
-        "name": name,
-        "input": _input(function, where),
-    }
-
-
-def _input(function: dict[str, Any], where: str) -> dict[str, Any]:
-    arguments = function.get("arguments") or "{}"
-    try:
-        given = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        param = f"{where}.function.arguments"
-        raise Untranslatable(f"{param} has to be the text of a JSON object", param)
-    return given
+    name, arguments = function_call(call, where)
+    return {"type": "tool_use", "id": _id(call.get("id"), f"{where}.id"), "name": name, "input": arguments}
 
 
 def _result(message: dict[str, Any], where: str) -> Block:

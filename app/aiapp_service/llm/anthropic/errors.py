@@ -1,4 +1,4 @@
-"""What cannot be said to Anthropic, and what its own errors mean.
+"""What Anthropic's own errors mean.
 
 https://platform.claude.com/docs/en/api/errors
 """
@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from aiapp_service.llm.translated import refusal
 from aiapp_service.llm.upstream import BackendError, Reason
 
 # Nobody's mistake but the payer's: told as 400 or 402, while other backends may well answer.
@@ -28,21 +29,6 @@ _REASONS = {
 # How the API words it; it has no code for it.
 _TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context (limit|window)", re.IGNORECASE)
 _MOST_MESSAGE = 2000
-
-
-class Untranslatable(ValueError):
-    """A request says what this API has no words for; `param` names the field."""
-
-    def __init__(self, message: str, param: str) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-def refusal(
-    message: str, *, type_: str = "invalid_request_error", param: str | None = None, code: str | None = None
-) -> bytes:
-    """The body of an error in OpenAI's shape."""
-    return json.dumps({"error": {"message": message, "type": type_, "param": param, "code": code}}).encode()
 
 
 def as_openai(status: int, body: bytes) -> tuple[int, bytes]:

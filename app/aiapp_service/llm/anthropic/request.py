@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiapp_service.llm.anthropic.conversation import conversation
-from aiapp_service.llm.anthropic.errors import Untranslatable
 from aiapp_service.llm.anthropic.models import CURRENT, EFFORTS, Abilities
 from aiapp_service.llm.anthropic.schema import enforceable
 from aiapp_service.llm.anthropic.tools import tools_of
+from aiapp_service.llm.chat_fields import answer_format, most_tokens, stop_texts
+from aiapp_service.llm.translated import Untranslatable
 
 # The API wants a limit, OpenAI's clients seldom give one. Thinking counts too, hence more than most answers have.
 DEFAULT_MAX_TOKENS = 16_384
@@ -68,14 +69,7 @@ def _refuse_other_forms(body: Mapping[str, Any]) -> None:
 
 
 def _max_tokens(body: Mapping[str, Any], abilities: Abilities) -> int:
-    for name in ("max_completion_tokens", "max_tokens"):
-        given = body.get(name)
-        if given is None:
-            continue
-        if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-            raise Untranslatable(f"{name} has to be a number of at least 1", name)
-        return given
-    return min(DEFAULT_MAX_TOKENS, abilities.most_tokens or DEFAULT_MAX_TOKENS)
+    return most_tokens(body) or min(DEFAULT_MAX_TOKENS, abilities.most_tokens or DEFAULT_MAX_TOKENS)
 
 
 def _format(given: Any) -> tuple[dict[str, Any], str]:
@@ -84,27 +78,16 @@ def _format(given: Any) -> tuple[dict[str, Any], str]:
     The API's own output format, not a forced tool: current models that always think refuse forced tools, and
     a tool would have to be turned back into text, piece by piece.
     """
-    kind = given.get("type") if isinstance(given, dict) else None
-    if given is None or kind == "text":
-        return {}, ""
-    if kind == "json_object":
-        # The API can only enforce schemas.
-        return {}, _ONLY_JSON
-    wanted = given.get("json_schema") if isinstance(given, dict) else None
-    schema = wanted.get("schema") if isinstance(wanted, dict) else None
-    if kind != "json_schema" or not isinstance(schema, dict):
-        raise Untranslatable(
-            "response_format has to be text, json_object or json_schema with a schema", "response_format"
-        )
-    return {"format": {"type": "json_schema", "schema": enforceable(schema)}}, ""
+    kind, schema = answer_format(given)
+    if kind == "json_schema":
+        return {"format": {"type": "json_schema", "schema": enforceable(schema)}}, ""
+    # The API can only enforce schemas.
+    return {}, _ONLY_JSON if kind == "json_object" else ""
 
 
 def _stop_sequences(stop: Any) -> list[str]:
     """The API refuses those of white space only."""
-    given = [stop] if isinstance(stop, str) else stop
-    if given is not None and not isinstance(given, list):
-        raise Untranslatable("stop has to be a text or a list of texts", "stop")
-    return [text for text in given or [] if isinstance(text, str) and text.strip()]
+    return [text for text in stop_texts(stop) if text.strip()]
 
 
 def _effort(body: Mapping[str, Any], abilities: Abilities) -> dict[str, Any]:

@@ -5,41 +5,20 @@ https://platform.claude.com/docs/en/build-with-claude/streaming
 
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 from aiapp_service.llm.anthropic.answer import ending, usage_of_message
 from aiapp_service.llm.anthropic.errors import failure_of
-from aiapp_service.llm.sse import DONE, EventTooLong, Splitter, data_of, event_of
+from aiapp_service.llm.sse import DONE, data_of, event_of
+from aiapp_service.llm.translated import as_json
 from aiapp_service.llm.upstream import BackendError, Reason
 
 # A comment: clients skip it, and whoever waits sees that the other side lives.
 _PING = b": ping\n\n"
 
 
-async def chat_events(chunks: AsyncIterator[bytes], *, with_usage: bool) -> AsyncIterator[bytes]:
-    """Chunks of server-sent events, with `[DONE]` only after the message's own end.
-
-    Raises:
-        BackendError: the stream reports an error, or is none of a message.
-    """
-    splitter, chat = Splitter(), ChatChunks(with_usage=with_usage)
-    async for chunk in chunks:
-        passed: list[bytes] = []
-        try:
-            for event in splitter.feed(chunk):
-                passed.append(chat.feed(event))  # noqa: PERF401  # what was passed before a failure is not lost
-        except (BackendError, EventTooLong) as failure:
-            yield b"".join(passed)
-            if isinstance(failure, EventTooLong):
-                raise BackendError(Reason.BROKEN, str(failure)) from failure
-            raise
-        if events := b"".join(passed):
-            yield events
-
-
 class ChatChunks:
-    """Translates the events of one message, one after the other."""
+    """Translates the events of one message, one after the other; `[DONE]` comes only after the message's own end."""
 
     def __init__(self, *, with_usage: bool) -> None:
         self._with_usage = with_usage
@@ -138,5 +117,4 @@ class ChatChunks:
         return self._event(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
 
     def _event(self, **fields: Any) -> bytes:
-        document = {**self._head, **fields}
-        return event_of(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+        return event_of(as_json({**self._head, **fields}))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aiapp_service.llm.anthropic.errors import Untranslatable
+from aiapp_service.llm.translated import Untranslatable
 
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _NO_PARAMETERS = {"type": "object", "properties": {}}

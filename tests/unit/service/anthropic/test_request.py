@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiapp_service.llm.anthropic.errors import Untranslatable
 from aiapp_service.llm.anthropic.models import Abilities
 from aiapp_service.llm.anthropic.request import message_request
+from aiapp_service.llm.translated import Untranslatable
 
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HELLO = [{"role": "user", "content": "Hello"}]

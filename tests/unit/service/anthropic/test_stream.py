@@ -13,8 +13,9 @@ from aiapp_service.http.anthropic.stream import MessageStream
 from aiapp_service.http.errors import ApiError
 from aiapp_service.llm.anthropic.answer import completion_of
 from aiapp_service.llm.anthropic.errors import as_openai
-from aiapp_service.llm.anthropic.stream import ChatChunks, chat_events
+from aiapp_service.llm.anthropic.stream import ChatChunks
 from aiapp_service.llm.sse import Splitter, data_of
+from aiapp_service.llm.translated import chat_events
 from aiapp_service.llm.upstream import BackendError, Reason
 
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -122,7 +123,7 @@ async def test_failures_come_after_what_was_said_before(sent: bytes, reason: Rea
     said: list[bytes] = []
 
     async def read() -> None:
-        async for chunk in chat_events(pieces_of(START + text("kept") + sent, []), with_usage=False):
+        async for chunk in chat_events(pieces_of(START + text("kept") + sent, []), ChatChunks(with_usage=False).feed):
             said.append(chunk)  # noqa: PERF401  # read until it fails
 
     with pytest.raises(BackendError) as caught:
@@ -152,7 +153,8 @@ async def test_both_ways_give_the_same_message_however_it_is_cut(
             whole += tool(f"t{index}", arguments[:5], arguments[5:], index=index)
             wanted.append(("tool_use", arguments))
     face = MessageStream("r", thoughts=False)
-    sent = [face.feed(chunk) async for chunk in chat_events(pieces_of(whole + END + STOP, cuts), with_usage=True)]
+    chat = ChatChunks(with_usage=True)
+    sent = [face.feed(chunk) async for chunk in chat_events(pieces_of(whole + END + STOP, cuts), chat.feed)]
     events = documents(b"".join(sent))
     starts = [e for e in events if e["type"] == "content_block_start"]
     assert [e["index"] for e in starts] == list(range(len(starts)))
