@@ -2,14 +2,16 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from aiapp_service.llm.translated import Untranslatable, dicts
+from aiapp_service.outbound import NotFetched, Outbound
 
 # Media type and bytes of what is at a URL; raises CannotFetch.
 Fetch = Callable[[str], Awaitable[tuple[str, bytes]]]
 MOST_IMAGES = 20
+MOST_IMAGE_BYTES = 20 * 1024 * 1024
 _REMEDY = "send the image as a data: URL, or list its host in spec.api.fetchHosts"
 
 
@@ -20,6 +22,22 @@ class CannotFetch(Exception):
 async def no_fetch(_url: str) -> tuple[str, bytes]:
     """Where nothing outside may be asked."""
     raise CannotFetch("its host may not be asked")
+
+
+def fetching_from(hosts: Collection[str]) -> Fetch:
+    """Fetches images from these hosts, and from no address inside."""
+    if not hosts:
+        return no_fetch
+    outbound = Outbound(hosts)
+
+    async def fetch(url: str) -> tuple[str, bytes]:
+        try:
+            found = await outbound.fetch(url, most_bytes=MOST_IMAGE_BYTES, content_types=("image/",))
+        except NotFetched as error:
+            raise CannotFetch(str(error)) from error
+        return found.content_type, found.body
+
+    return fetch
 
 
 async def with_images(body: Mapping[str, Any], fetch: Fetch) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from aiapp_service.config import (
 )
 from aiapp_service.credentials import SecretFile
 from aiapp_service.llm.backend import Backend, Known
+from aiapp_service.llm.fetching import Fetch, fetching_from
 from aiapp_service.llm.http_upstream import HttpUpstream
 from aiapp_service.llm.mock import MockUpstream
 from aiapp_service.llm.replicas import ReplicaSet, is_name
@@ -36,8 +37,9 @@ def router(
     """All models of `config`; a backend in several models, or in the router `before`, shares what is known of it."""
     providers = {provider.name: provider for provider in config.providers}
     inference = {entry.name: entry for entry in config.inference}
+    fetch = fetching_from(config.fetch_hosts)
     upstreams: dict[ProviderConfig | InferenceConfig, Upstream] = {
-        **{provider: _provider(provider, session) for provider in config.providers},
+        **{provider: _provider(provider, session, fetch) for provider in config.providers},
         **{entry: HttpUpstream(session, entry.base_url, None, adds_usage=True) for entry in config.inference},
     }
     known = {backend.known.place: backend.known for backend in before.backends} if before is not None else {}
@@ -86,7 +88,7 @@ def _price(backend: BackendConfig, providers: Mapping[str, ProviderConfig]) -> P
     return list_price(providers[backend.provider].kind, backend.model)
 
 
-def _provider(provider: ProviderConfig, session: aiohttp.ClientSession) -> Upstream:
+def _provider(provider: ProviderConfig, session: aiohttp.ClientSession, fetch: Fetch) -> Upstream:
     if provider.kind is ProviderKind.MOCK:
         return MockUpstream()
     key_file = SecretFile(provider.api_key_file) if provider.api_key_file else None
@@ -98,7 +100,7 @@ def _provider(provider: ProviderConfig, session: aiohttp.ClientSession) -> Upstr
         from aiapp_service.llm.google.upstream import BASE_URL as GOOGLE_URL  # noqa: PLC0415
         from aiapp_service.llm.google.upstream import GoogleUpstream  # noqa: PLC0415
 
-        return GoogleUpstream(session, provider.base_url or GOOGLE_URL, key_file)
+        return GoogleUpstream(session, provider.base_url or GOOGLE_URL, key_file, fetch)
     # Not every compatible server takes stream_options from a client that did not send them.
     openai = provider.kind is ProviderKind.OPENAI
     return HttpUpstream(session, provider.base_url or OPENAI_URL, key_file, adds_usage=openai)
