@@ -18,7 +18,7 @@ from aiapp_operator.api.facts import (
 from aiapp_operator.api.manifest import ObjectKey
 from aiapp_operator.build.plan import desired
 from aiapp_operator.errors import Retry, Stalled, Waiting
-from aiapp_operator.status.conditions import evaluate, rejected
+from aiapp_operator.status.conditions import evaluate, rejected, transitions
 from tests.unit.operator.examples import LLAMA, SETTINGS, make_app, settled
 from tests.unit.operator.status import conformance
 
