@@ -64,6 +64,7 @@ def test_least_value_fits(schema: Any, value: Any) -> None:
     [
         {"$ref": "#"},
         {"allOf": [{"$ref": "#"}]},
+        {"allOf": [{"$ref": "#"}, {"$ref": "#"}]},
         {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
         {"type": "object", "properties": 5, "required": ["a"]},
         {"type": "string", "minLength": "x"},
