@@ -46,7 +46,7 @@ async def both(client: openai.AsyncOpenAI, messages: Any = HELLO, **fields: Any)
         final = await stream.get_final_completion()
     assert final.usage == whole.usage
     for one, other in zip(whole.choices, final.choices, strict=True):
-        assert other.message.content or one.message.content == "" or ""
+        assert other.message.content == one.message.content
         assert other.finish_reason == one.finish_reason
         assert calls_of(other) == calls_of(one)
         likely = [c.logprobs.content if c.logprobs else None for c in (one, other)]
