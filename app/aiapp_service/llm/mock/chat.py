@@ -42,8 +42,8 @@ async def stream(body: Mapping[str, Any], orders: Orders) -> AsyncIterator[bytes
         return event_of(json.dumps({**head, "choices": [choice]}).encode())
 
     choices = choices_of(body, orders)
-    for index in range(len(choices)):
-        yield chunk(index, {"role": "assistant", "content": ""})
+    for index, said in enumerate(choices):
+        yield chunk(index, {"role": "assistant", "content": None if said.calls else ""})
     spoken = 0
     for round_ in zip_longest(*(_deltas(said) for said in choices)):
         for index, delta in enumerate(round_):

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 # Deeper than any answer that somebody reads; schemas may refer to themselves.
 _MOST_DEPTH = 32
 _MOST_ITEMS = 1000
+_MOST_STEPS = 10_000
 _MOST_LENGTH = 100_000
 _TEXT = "mock"
 _FORMATS = {
@@ -23,21 +25,34 @@ _FORMATS = {
 }
 
 
+@dataclass
+class _Walk:
+    """What references point into, and how far it has been walked: a schema may branch into itself."""
+
+    root: Any
+    left: int = _MOST_STEPS
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("a schema without end")
+
+
 def instance_of(schema: Any) -> Any:
     """A value for `schema`: required properties only, of alternatives the first, numbers near 0.
 
-    None where the schema itself is wrong.
+    None where the schema itself is wrong, or refers to itself without end.
     """
     try:
-        return _value(schema, schema, _MOST_DEPTH)
+        return _value(schema, _Walk(schema), _MOST_DEPTH)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         return None
 
 
-def _value(schema: Any, root: Any, depth: int) -> Any:
+def _value(schema: Any, walk: "_Walk", depth: int) -> Any:
     if not isinstance(schema, dict) or depth == 0:
         return None
-    schema = _resolved(schema, root, depth)
+    schema = _resolved(schema, walk, depth)
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
@@ -45,26 +60,26 @@ def _value(schema: Any, root: Any, depth: int) -> Any:
     kind = _type(schema)
     if kind == "object":
         properties = schema.get("properties") or {}
-        return {name: _value(properties.get(name, {}), root, depth - 1) for name in schema.get("required") or []}
+        return {name: _value(properties.get(name, {}), walk, depth - 1) for name in schema.get("required") or []}
     if kind == "array":
-        return _items(schema, root, depth)
+        return _items(schema, walk, depth)
     return _SCALARS[kind](schema) if kind in _SCALARS else None
 
 
-def _resolved(schema: dict[str, Any], root: Any, depth: int) -> dict[str, Any]:
+def _resolved(schema: dict[str, Any], walk: "_Walk", depth: int) -> dict[str, Any]:
     """With what it refers to, all that holds, and the first alternative in one."""
-    for _ in range(depth):
-        if isinstance(schema.get("$ref"), str):
-            found = _at(root, schema["$ref"])
-            schema = {**found, **{key: value for key, value in schema.items() if key != "$ref"}}
-            continue
-        key = next((key for key in ("allOf", "anyOf", "oneOf") if schema.get(key)), None)
-        if key is None:
-            break
-        branches = schema[key] if key == "allOf" else schema[key][:1]
-        rest = {name: value for name, value in schema.items() if name != key}
-        schema = _joined([rest, *(_resolved(branch, root, depth - 1) for branch in branches)])
-    return schema
+    walk.step()
+    if depth == 0:
+        return {}
+    if isinstance(schema.get("$ref"), str):
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        return _resolved({**_at(walk.root, schema["$ref"]), **rest}, walk, depth - 1)
+    key = next((key for key in ("allOf", "anyOf", "oneOf") if schema.get(key)), None)
+    if key is None:
+        return schema
+    branches = schema[key] if key == "allOf" else schema[key][:1]
+    rest = {name: value for name, value in schema.items() if name != key}
+    return _joined([_resolved(part, walk, depth - 1) for part in (rest, *branches)])
 
 
 def _joined(schemas: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,11 +107,11 @@ def _type(schema: Mapping[str, Any]) -> Any:
     return given
 
 
-def _items(schema: Mapping[str, Any], root: Any, depth: int) -> list[Any]:
+def _items(schema: Mapping[str, Any], walk: "_Walk", depth: int) -> list[Any]:
     first = schema.get("prefixItems") or []
     count = max(min(schema.get("minItems") or 0, _MOST_ITEMS), len(first))
     schemas = [first[n] if n < len(first) else schema.get("items", {}) for n in range(count)]
-    return [_value(item, root, depth - 1) for item in schemas]
+    return [_value(item, walk, depth - 1) for item in schemas]
 
 
 def _text(schema: Mapping[str, Any]) -> str:
