@@ -16,6 +16,7 @@ from tests.stack.wait import wait_until
 PLAIN, HASHED, POOR = "plain-key-of-e2e", "hashed-key-of-e2e", "poor-key-of-e2e"
 # kubelet takes up to a minute and a half to bring a changed ConfigMap into a pod.
 REFRESH_SECONDS = 150
+GREETING: list[Any] = [{"role": "user", "content": "hello"}]
 PRICE = {"inputPer1M": "1000", "outputPer1M": "1000"}
 SPEC: dict[str, Any] = {
     "api": {
@@ -132,12 +133,12 @@ def test_prompts_are_rendered(url: str) -> None:
     client = sdk(url, PLAIN)
     answer = client.chat.completions.create(
         model="chat",
-        messages=[{"role": "user", "content": "hello"}],
+        messages=GREETING,
         extra_body={"prompt": {"id": "greet", "version": "1", "variables": {"who": "Ada"}}},
     )
     assert answer.choices[0].message.content == "hello"
     with pytest.raises(APIStatusError) as missing:
-        client.chat.completions.create(model="chat", messages=[], extra_body={"prompt": {"id": "nobody"}})
+        client.chat.completions.create(model="chat", messages=GREETING, extra_body={"prompt": {"id": "nobody"}})
     assert missing.value.status_code in (400, 404)
     assert "greet" in str(missing.value)
 
