@@ -30,13 +30,12 @@ _PERIOD = 3
 
 
 def service(app: AIApp, inference: Inference) -> Manifest:
-    """Where API and workers reach the model servers, each by its own address.
+    """Where API and workers reach the model server.
 
-    Headless: the service itself chooses among them, so that a conversation stays where its prefix is cached.
+    Its one address outlives a pod. Without it (headless) a pod that was replaced stays out of reach for as long as
+    names are cached.
     """
-    manifest = build_service(app, ComponentName.INFERENCE, inference.name, inference.port)
-    manifest["spec"]["clusterIP"] = "None"
-    return manifest
+    return build_service(app, ComponentName.INFERENCE, inference.name, inference.port)
 
 
 def cache_claim(app: AIApp, inference: Inference, found: Claim | None) -> Manifest | None:
