@@ -46,6 +46,7 @@ class SharedLimits:
         self._script = ""
         self._asked: list[_Asked] = []
         self._under_way: set[asyncio.Task[None]] = set()
+        self._working = 0
         self._settled: list[dict[str, Any]] = []
 
     async def admit(self, demand: Demand) -> Verdict:
@@ -57,7 +58,8 @@ class SharedLimits:
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._asked.append((demand, future))
         # A task that has begun takes a batch of what has come until then, and comes back for more.
-        if len(self._asked) % _BATCH == 1 and len(self._under_way) < _MOST_UNDER_WAY:
+        if self._working == 0 or (len(self._asked) % _BATCH == 1 and self._working < _MOST_UNDER_WAY):
+            self._working += 1
             task = asyncio.create_task(self._work())
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
@@ -89,20 +91,28 @@ class SharedLimits:
         self._hand_over()
 
     async def _work(self) -> None:
-        while self._asked:
-            batch, self._asked = self._asked[:_BATCH], self._asked[_BATCH:]
-            try:
-                verdicts = await self._admitted([demand for demand, _ in batch])
-            except Exception as error:  # noqa: BLE001  # whatever it is: those who wait get to know it
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(StoreDown(str(error)))
-                continue
-            for (demand, future), verdict in zip(batch, verdicts, strict=True):
-                if future.done():
-                    self._give_back(demand, verdict)
-                else:
-                    future.set_result(verdict)
+        try:
+            while self._asked:
+                batch, self._asked = self._asked[:_BATCH], self._asked[_BATCH:]
+                await self._answer(batch)
+        finally:
+            # In the same turn as the last look for more: whoever comes later finds that nobody works any more. A task
+            # counts as done only some turns after it has ended.
+            self._working -= 1
+
+    async def _answer(self, batch: list[_Asked]) -> None:
+        try:
+            verdicts = await self._admitted([demand for demand, _ in batch])
+        except Exception as error:  # noqa: BLE001  # whatever it is: those who wait get to know it
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(StoreDown(str(error)))
+            return
+        for (demand, future), verdict in zip(batch, verdicts, strict=True):
+            if future.done():
+                self._give_back(demand, verdict)
+            else:
+                future.set_result(verdict)
 
     async def _admitted(self, demands: list[Demand], deadline: float | None = None) -> list[Verdict]:
         text = json.dumps([_asked(demand) for demand in demands], separators=(",", ":"))
