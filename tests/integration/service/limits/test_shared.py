@@ -109,17 +109,3 @@ async def test_scripts_that_redis_has_lost_are_sent_again(shared: SharedLimits, 
     assert (await shared.admit(DEMAND)).refused is None
     shared.settle(Settlement(DEMAND))
     await until("settled", lambda: not book.held)
-
-
-async def test_a_crowd_that_keeps_coming_is_answered_to_the_last(shared: SharedLimits) -> None:
-    """Some come at the very moment at which those who ask have nothing left to do."""
-    free = replace(DEMAND, rates=rates(requests_per_minute=10_000_000))
-
-    async def keeps_coming(name: int) -> None:
-        for number in range(60):
-            demand = replace(free, id=f"{name}-{number}")
-            await shared.admit(demand)
-            shared.settle(Settlement(demand))
-
-    async with asyncio.timeout(60):
-        await asyncio.gather(*(keeps_coming(name) for name in range(24)))
