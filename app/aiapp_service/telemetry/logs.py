@@ -5,9 +5,11 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _HIDDEN = "[redacted]"
+_SHORT = 64
 _SECRETS = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]*@", re.IGNORECASE), rf"\1{_HIDDEN}@"),
     (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {_HIDDEN}"),
@@ -18,9 +20,18 @@ _SECRETS = (
 
 def without_secrets(text: str) -> str:
     """`text` without what looks like a credential."""
+    # Most of what is logged is said over and over: names of models, paths, methods.
+    return _remembered(text) if len(text) <= _SHORT else _without_secrets(text)
+
+
+def _without_secrets(text: str) -> str:
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
+
+
+_remembered = lru_cache(maxsize=1024)(_without_secrets)
+_encode = json.JSONEncoder(default=lambda value: without_secrets(str(value)), ensure_ascii=False).encode
 
 
 class JsonFormatter(logging.Formatter):
@@ -39,7 +50,7 @@ class JsonFormatter(logging.Formatter):
                 entry[key] = without_secrets(value) if isinstance(value, str) else value
         if record.exc_info:
             entry["exception"] = without_secrets(self.formatException(record.exc_info))
-        return json.dumps(entry, default=lambda value: without_secrets(str(value)), ensure_ascii=False)
+        return _encode(entry)
 
 
 def set_up(level: str = "INFO") -> None:
