@@ -53,7 +53,7 @@ def application(
     OpenAIApi(gateway, metrics, config.app).add_to(app)
     MessagesApi(gateway, metrics).add_to(app)
     ResponsesApi(gateway, metrics).add_to(app)
-    UsageApi(database, config.auth).add_to(app)
+    UsageApi(database, gateway).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from multidict import MultiMapping
 
-from aiapp_service.config import AuthConfig
+from aiapp_service.gateway import Gateway
 from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import ApiError, bad_request
 from aiapp_service.pipeline.principal import Principal
@@ -40,9 +40,15 @@ _ANY_TIME = re.compile(r"2\d{3}-.*", re.ASCII)
 class UsageApi:
     """The handler; without a database it says that usage is not kept."""
 
-    def __init__(self, database: "Database | None", auth: AuthConfig) -> None:
+    def __init__(self, database: "Database | None", gateway: Gateway) -> None:
         self._database = database
-        self._nobody_is_known = auth.anonymous and auth.jwt is None and auth.api_keys_dir is None
+        self._gateway = gateway
+
+    @property
+    def _nobody_is_known(self) -> bool:
+        """Looked at for each request: who may call changes while this runs."""
+        auth = self._gateway.current.config.auth
+        return auth.anonymous and auth.jwt is None and auth.api_keys_dir is None
 
     def add_to(self, app: web.Application) -> None:
         """Register the path."""

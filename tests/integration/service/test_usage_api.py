@@ -120,6 +120,17 @@ async def test_who_sees_what(serve: Serve, books: Books, keys: AuthConfig) -> No
         assert (await ask(api))[0] == 401
 
 
+async def test_who_sees_what_follows_the_configuration(serve: Serve, books: Books, keys: AuthConfig) -> None:
+    by = {**JANUARY, "group_by": "tenant"}
+    opened = config("http://127.0.0.1:1/v1", auth=AuthConfig(anonymous=True), database=books.config)
+    async with serve(opened) as api:
+        _, document, _ = await ask(api, "", by)
+        assert {found["tenant"] for found in document["data"]} == {"ours", "theirs"}
+        api.gateway.replace(opened.model_copy(update={"auth": keys}))
+        _, document, _ = await ask(api, "theirs", by)
+        assert {found["tenant"] for found in document["data"]} == {"theirs"}
+
+
 async def test_default_is_this_month(serve: Serve, books: Books) -> None:
     async with serve(config("http://127.0.0.1:1/v1", database=books.config)) as api:
         _, document, _ = await ask(api)
