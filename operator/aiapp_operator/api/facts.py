@@ -65,6 +65,16 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Autoscaler:
+    """A HorizontalPodAutoscaler. `active`: None until Kubernetes has said whether it can work."""
+
+    name: str
+    active: bool | None = None
+    reason: str = ""  # of Kubernetes, where it cannot work
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Claim:
     """A PersistentVolumeClaim."""
 
@@ -173,6 +183,7 @@ class Facts:
     workloads: Mapping[ObjectKey, Workload] = field(default_factory=_empty)
     jobs: Mapping[str, Job] = field(default_factory=_empty)
     claims: Mapping[str, Claim] = field(default_factory=_empty)
+    autoscalers: Mapping[str, Autoscaler] = field(default_factory=_empty)
     missing_secrets: frozenset[str] = frozenset()  # Secrets that pods wait for
     missing_keys: frozenset[tuple[str, str]] = frozenset()  # Secret and key that pods wait for
     backends: BackendHealth | None = None  # None: the API could not be asked

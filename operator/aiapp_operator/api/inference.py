@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from aiapp_operator.api.autoscaling import InferenceAutoscaling
 from aiapp_operator.api.base import (
     ApiModel,
     Argument,
@@ -177,6 +178,9 @@ class Inference(ApiModel):
     cache: Storage | None = Field(
         default=None,
         description="Volume that keeps an hf:// download over restarts; absent: each new pod downloads again.",
+    )
+    autoscaling: InferenceAutoscaling | None = Field(
+        default=None, description="Let a HorizontalPodAutoscaler decide the number of pods; unset: one pod."
     )
     placement: Placement = Field(default_factory=Placement, description="Which nodes may run the pod.")
     rollout: Rollout = Field(default_factory=Rollout, description="How a change replaces the pod.")

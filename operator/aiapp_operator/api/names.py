@@ -31,6 +31,7 @@ WATCHED_KINDS = (
     "PersistentVolumeClaim",
     "PodDisruptionBudget",
     "NetworkPolicy",
+    "HorizontalPodAutoscaler",
 )
 
 

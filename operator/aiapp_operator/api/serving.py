@@ -3,13 +3,22 @@
 from pydantic import Field
 
 from aiapp_operator.api.access import Auth, Cors, HostName, Network, RateLimit
+from aiapp_operator.api.autoscaling import ApiAutoscaling, WorkerAutoscaling
 from aiapp_operator.api.base import ApiModel, PartName, Resources
 
 
 class Api(ApiModel):
     """The OpenAI-compatible API."""
 
-    replicas: int = Field(default=2, ge=0, le=1000, description="Number of API pods.")
+    replicas: int = Field(
+        default=2,
+        ge=0,
+        le=1000,
+        description="Number of API pods; ignored, never written, while autoscaling is set.",
+    )
+    autoscaling: ApiAutoscaling | None = Field(
+        default=None, description="Let a HorizontalPodAutoscaler decide the number of API pods; unset: replicas is it."
+    )
     resources: Resources = Field(
         default_factory=Resources, description="Compute resources of each API pod; empty means safe defaults."
     )
@@ -65,6 +74,9 @@ class Worker(ApiModel):
         },
     )
     concurrency: int = Field(default=5, ge=1, le=1000, description="Jobs that each worker pod runs at the same time.")
+    autoscaling: WorkerAutoscaling | None = Field(
+        default=None, description="Let a HorizontalPodAutoscaler decide the number of worker pods; unset: one pod."
+    )
     resources: Resources = Field(
         default_factory=Resources,
         description="Compute resources of each worker pod; empty means safe defaults.",

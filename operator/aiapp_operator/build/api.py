@@ -24,7 +24,7 @@ def deployment(app: AIApp, settings: Settings, config: RenderedConfig) -> Manife
         config,
         component=ComponentName.API,
         entry="",
-        replicas=app.spec.api.replicas,
+        replicas=app.spec.api.replicas if app.spec.api.autoscaling is None else None,
         role=["api", "--host", "0.0.0.0"],  # noqa: S104  # reached through the Service
         port=API_PORT,
         resources=resources(app.spec.api.resources, cpu="100m", memory="192Mi", limit="512Mi"),

@@ -16,6 +16,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import PASSWORD, Gate, GeneratedSecret, Plan
 from aiapp_operator.build import (
     api,
+    autoscaler,
     inference,
     metadata,
     migration,
@@ -67,6 +68,7 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     draft.apply.append(api.service(app))
     if app.spec.pod_disruption_budget.enabled:
         draft.apply.append(api.disruption_budget(app))
+    draft.apply += autoscaler.autoscalers(app)
     migrated = _plan_migration(draft, app, settings)
     draft.gate("Migrated", _revision(app, settings), is_open=migrated)
     return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates))

@@ -31,13 +31,16 @@ def deployment(
     *,
     component: ComponentName,
     entry: str,
-    replicas: int,
+    replicas: int | None,
     role: list[str],
     port: int,
     resources: Manifest,
     **pod_fields: Any,
 ) -> Manifest:
-    """A Deployment of the service in one role; a new pod is ready before an old one stops."""
+    """A Deployment of the service in one role; a new pod is ready before an old one stops.
+
+    `replicas` is None where an autoscaler decides.
+    """
     manifest = child(app, "Deployment", names.part(app.name, component, entry), component, entry)
     api = component is ComponentName.API
     keys = app.spec.api.auth.api_keys if api else None
@@ -81,7 +84,7 @@ def deployment(
     )
     annotations = {names.ANNOTATION_CONFIG_HASH: config.hash}
     manifest["spec"] = {
-        "replicas": replicas,
+        **({} if replicas is None else {"replicas": replicas}),
         "selector": {"matchLabels": names.selector(app.name, component, entry)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
         "template": pod_template(app, component, entry, spec, annotations),

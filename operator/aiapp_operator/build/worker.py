@@ -21,7 +21,7 @@ def deployment(app: AIApp, settings: Settings, config: RenderedConfig, worker: W
         config,
         component=ComponentName.WORKER,
         entry=worker.name,
-        replicas=REPLICAS,
+        replicas=REPLICAS if worker.autoscaling is None else None,
         role=["worker", "--name", worker.name, "--host", "0.0.0.0"],  # noqa: S104  # kubelet asks from outside
         port=WORKER_PORT,
         resources=resources(worker.resources, cpu="50m", memory="192Mi", limit="512Mi"),

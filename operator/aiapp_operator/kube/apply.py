@@ -12,6 +12,7 @@ from aiapp_operator.errors import Retry, Stalled, Waiting
 from aiapp_operator.kube import ownership
 from aiapp_operator.kube.api_errors import Conflict, Forbidden, Invalid
 from aiapp_operator.kube.client import KubeClient
+from aiapp_operator.kube.handover import leaves_replicas, without_replicas
 from aiapp_operator.kube.intent import Difference, differences, has_foreign, intent_of, overlay, stamp
 from aiapp_operator.kube.store import ChildStore
 
@@ -73,6 +74,8 @@ class Applier:
 
     async def _write(self, app: AIApp, intent: Manifest, observed: Manifest | None) -> None:
         kind, name = intent["kind"], intent["metadata"]["name"]
+        if observed is not None and leaves_replicas(intent, observed):
+            await self._give_up_replicas(intent)
         try:
             result = await self._client.apply(intent)
         except Invalid as error:
@@ -90,6 +93,19 @@ class Applier:
             "applied",
             extra={"app": f"{app.namespace}/{app.name}", "child": f"{kind}/{name}", "was_there": observed is not None},
         )
+
+    async def _give_up_replicas(self, intent: Manifest) -> None:
+        """Leave the number of pods to an autoscaler, as it is."""
+        kind, meta = intent["kind"], intent["metadata"]
+        # What is cached has no managers.
+        whole = await self._client.get(kind, meta["namespace"], meta["name"])
+        managers = without_replicas(whole["metadata"].get("managedFields") or [])
+        if managers is None:
+            return
+        try:
+            await self._client.set_managers({**whole, "metadata": {**whole["metadata"], "managedFields": managers}})
+        except Conflict as error:
+            raise Retry("Conflict", f"{kind} {meta['name']} was changed meanwhile") from error
 
     async def _mend(self, intent: Manifest, observed: Manifest, error: Invalid) -> Manifest:
         """An apply was refused: foreign entries in the way are replaced, immutable workloads made anew."""

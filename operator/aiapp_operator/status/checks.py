@@ -15,7 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
-from aiapp_operator.status import backends
+from aiapp_operator.status import autoscaling, backends
 from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -41,9 +41,14 @@ class Known:
     def report(self, kind: str, component: ComponentName, entry: str = "") -> Report:
         """How a workload is doing, against what is planned."""
         key = ObjectKey(kind, names.part(self.app.name, component, entry))
+        observed = self.facts.workloads.get(key)
         replicas = self.app.spec.api.replicas if component is ComponentName.API else 1
+        scaled = autoscaling.autoscaled(self.app.spec).get((component, entry))
+        if scaled is not None:
+            # The autoscaler's own number, which it brings to its bounds without any metric.
+            replicas = max(scaled.min_replicas, observed.desired if observed is not None else 0)
         intent = Intent.of(key, replicas, self.planned.get(key), blocked=key in self.blocked)
-        return report(names.component_label(component.value, entry), intent, self.facts.workloads.get(key))
+        return report(names.component_label(component.value, entry), intent, observed)
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,21 @@ def workers_ready(known: Known) -> Verdict | None:
     return _workloads(ConditionType.WORKERS_READY, found)
 
 
+def autoscaling_active(known: Known) -> Verdict | None:
+    """Autoscalers get their metrics. Without them pods stay as many as they are, so the AIApp is Ready all the same."""
+    type_ = ConditionType.AUTOSCALING_ACTIVE
+    wanted = autoscaling.autoscaled(known.app.spec)
+    if not wanted:
+        return None
+    found = {key: known.facts.autoscalers.get(names.part(known.app.name, *key)) for key in wanted}
+    failed = [autoscaling.trouble(*key, hpa) for key, hpa in found.items() if hpa is not None and hpa.active is False]
+    if failed:
+        return Verdict(type_, FALSE, failed[0][0], "; ".join(message for _, message in failed))
+    if any(hpa is None or hpa.active is None for hpa in found.values()):
+        return Verdict(type_, UNKNOWN, "Starting", "the autoscaler has not looked at its metrics yet")
+    return Verdict(type_, TRUE, "Active", "; ".join(autoscaling.bounds(*key, value) for key, value in wanted.items()))
+
+
 CHAIN: tuple[Check, ...] = (
     spec_accepted,
     postgres_ready,
@@ -182,6 +202,7 @@ CHAIN: tuple[Check, ...] = (
     api_ready,
     backends_healthy,
     workers_ready,
+    autoscaling_active,
 )
 
 

@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.facts import BackendHealth, Cause, Claim, Facts, Job, JobState, Severity, Workload
+from aiapp_operator.api.facts import Autoscaler, BackendHealth, Cause, Claim, Facts, Job, JobState, Severity, Workload
 from aiapp_operator.api.manifest import Manifest, ObjectKey
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.status import pod_causes
 from aiapp_operator.status.fields import condition, mapping, number, text
 from aiapp_operator.status.redact import last_line, redact
 
+_AUTOSCALER = "HorizontalPodAutoscaler"
 _WORKLOADS = frozenset({"Deployment", "StatefulSet"})
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.*?), used: .*?, limited: (.*)$", re.DOTALL)
 _FORBIDDEN = re.compile(r'^.*?\b(?:pods?|Pod) "[^"]*" is (?:forbidden|invalid): ', re.DOTALL)
@@ -46,6 +47,7 @@ def observe(app: AIApp, children: Iterable[Manifest], backends: BackendHealth | 
         ),
         jobs=_frozen({k.name: _job(k.name, c, pods, generated) for k, c in others.items() if k.kind == "Job"}),
         claims=_frozen({k.name: _claim(k.name, c) for k, c in others.items() if k.kind == "PersistentVolumeClaim"}),
+        autoscalers=_frozen({k.name: _autoscaler(k.name, c) for k, c in others.items() if k.kind == _AUTOSCALER}),
         missing_secrets=frozenset(name for pod in living for name in pod_causes.missing_secrets(pod)),
         missing_keys=frozenset(pair for pod in living for pair in pod_causes.missing_keys(pod)),
         backends=backends,
@@ -184,6 +186,19 @@ def _job_cause(state: JobState, pods: list[Manifest], ends: list[str], generated
     lines = sorted({line for message in ends if (line := last_line(message))})
     words = lines[0] if lines else "its pods are gone, so their last words are not known"
     return Cause(Severity.STALLED, "MigrationFailed", words)
+
+
+def _autoscaler(name: str, child: Manifest) -> Autoscaler:
+    """What Kubernetes says of it: it cannot act without the number of pods, nor without a metric."""
+    failed = next((c for type_ in ("AbleToScale", "ScalingActive") if _is_false(c := condition(child, type_))), None)
+    if failed is not None:
+        return Autoscaler(name, False, text(failed, "reason"), redact(text(failed, "message")))
+    active = condition(child, "ScalingActive").get("status") == "True"
+    return Autoscaler(name, True if active else None)
+
+
+def _is_false(found: Mapping[str, object]) -> bool:
+    return found.get("status") == "False"
 
 
 def _claim(name: str, child: Manifest) -> Claim:

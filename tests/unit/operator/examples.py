@@ -37,7 +37,7 @@ def after(plan: Plan, *, ready: bool = True, job: JobState = JobState.COMPLETE, 
     for manifest in plan.apply:
         key = object_key(manifest)
         if key.kind in {"Deployment", "StatefulSet"}:
-            count = manifest["spec"]["replicas"]
+            count = manifest["spec"].get("replicas", 1)
             up = count if ready else 0
             workloads[key] = Workload(key, revision_of(manifest), count, True, count, up, up)
     jobs = [manifest for manifest in plan.apply if manifest["kind"] == "Job"]

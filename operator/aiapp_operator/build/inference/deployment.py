@@ -62,7 +62,7 @@ def deployment(app: AIApp, settings: Settings, inference: Inference) -> Manifest
         inference.name,
     )
     manifest["spec"] = {
-        "replicas": REPLICAS,
+        **({"replicas": REPLICAS} if inference.autoscaling is None else {}),
         "selector": {"matchLabels": names.selector(app.name, ComponentName.INFERENCE, inference.name)},
         "strategy": strategy(inference),
         "template": pod_template(app, ComponentName.INFERENCE, inference.name, _pod(app, inference, engine, source)),

@@ -191,8 +191,10 @@ class ApiServer:
 
     def _set_managers(self, place: Place, live: Manifest, entries: list[Manifest]) -> Manifest:
         uid = live["metadata"]["uid"]
-        kept = {(entry["manager"], entry["operation"]) for entry in entries}
-        self._claims[uid] = {key: paths for key, paths in self._claims[uid].items() if key in kept}
+        kept = {(entry["manager"], entry["operation"]): managed_fields.told(entry) for entry in entries}
+        self._claims[uid] = {
+            key: paths - (managed_fields.TOLD - kept[key]) for key, paths in self._claims[uid].items() if key in kept
+        }
         return self._put(place, live, live, self._claims[uid])
 
     def _put(self, place: Place, live: Manifest, after: Manifest, claims: Claims | None = None) -> Manifest:
@@ -249,6 +251,11 @@ def merge_patch(value: Any, patch: Any) -> Any:
 
 def _entries(claims: Claims) -> list[Manifest]:
     return [
-        {"manager": manager, "operation": operation, "fieldsType": "FieldsV1", "fieldsV1": {}}
-        for (manager, operation), _ in sorted(claims.items())
+        {
+            "manager": manager,
+            "operation": operation,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": managed_fields.fields_v1(paths),
+        }
+        for (manager, operation), paths in sorted(claims.items())
     ]

@@ -116,3 +116,31 @@ def updated(claims: Claims, paths: Iterable[Path], manager: str, gone: Iterable[
     others = {k: held - taken - lost for k, held in claims.items() if k != key}
     mine = (claims.get(key, frozenset()) - lost) | taken
     return {k: held for k, held in {**others, key: mine}.items() if held}
+
+
+# Fields by name in metadata.managedFields: of all the others only their owners are told.
+TOLD = frozenset({("spec", "replicas")})
+
+
+def fields_v1(paths: Iterable[Path]) -> Manifest:
+    """The fields of TOLD among `paths`, in the words of the API server."""
+    found: Manifest = {}
+    for *parents, last in TOLD.intersection(paths):
+        place = found
+        for name in parents:
+            place = place.setdefault(f"f:{name}", {})
+        place[f"f:{last}"] = {}
+    return found
+
+
+def told(entry: Manifest) -> frozenset[Path]:
+    """The fields of TOLD that an entry of metadata.managedFields names."""
+    return frozenset(path for path in TOLD if _names(entry.get("fieldsV1"), path))
+
+
+def _names(fields_of: Any, path: Path) -> bool:
+    for name in path:
+        if not isinstance(fields_of, dict) or f"f:{name}" not in fields_of:
+            return False
+        fields_of = fields_of[f"f:{name}"]
+    return True
