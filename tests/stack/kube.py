@@ -15,6 +15,7 @@ from kubernetes.dynamic.exceptions import NotFoundError
 Manifest = dict[str, Any]
 FIELD_MANAGER = "aiapp-tests"
 API_VERSIONS = {
+    "HorizontalPodAutoscaler": "autoscaling/v2",
     "AIApp": "aiapp.dev/v1alpha1",
     "Deployment": "apps/v1",
     "StatefulSet": "apps/v1",
