@@ -57,6 +57,9 @@ class InferenceConfig(Section):
 
     name: str
     base_url: str = Field(alias="baseURL", description="With the version part: http://host:port/v1")
+    pods_host: str = Field(
+        default="", description="Name that resolves to the addresses of its pods; empty: that of baseURL."
+    )
 
 
 class TokenPrices(Section):

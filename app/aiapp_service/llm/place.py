@@ -79,4 +79,7 @@ async def try_places(
             replica.standing.over(turn)
     if failure is None:
         raise BackendError(Reason.CONNECT, "has no replicas")
+    if failure.reason is Reason.CONNECT and replicas.balanced:
+        # Addresses outlive their pods in caches of names; the Service knows which ones are ready.
+        return await attempt(Place(backend))
     raise failure

@@ -44,11 +44,16 @@ class Replica:
 
 
 class ReplicaSet:
-    """The servers behind the name in `base_url`, empty until it was resolved; `make` gives the upstream of a URL."""
+    """The servers behind a name, empty until it was resolved; `make` gives the upstream of a URL.
 
-    def __init__(self, base_url: str, make: Callable[[str], Upstream]) -> None:
+    `host` is the name that resolves to their addresses; empty: the one in `base_url`.
+    """
+
+    def __init__(self, base_url: str, make: Callable[[str], Upstream], host: str = "") -> None:
         self.base_url = base_url
-        self.host = urlsplit(base_url).hostname or ""
+        own = urlsplit(base_url).hostname or ""
+        self.host = host or own
+        self.balanced = self.host != own  # base_url leads to those that are ready, whatever was resolved last
         self.replicas: tuple[Replica, ...] = ()
         self._make = make
 

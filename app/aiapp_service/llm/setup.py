@@ -72,13 +72,13 @@ def _replica_sets(
     config: ServiceConfig, session: aiohttp.ClientSession, before: Router | None
 ) -> dict[str, ReplicaSet]:
     """By base URL: inference that is reached by a name may stand for several pods."""
-    kept = {replicas.base_url: replicas for replicas in before.replica_sets} if before is not None else {}
+    kept = {(r.base_url, r.host): r for r in before.replica_sets} if before is not None else {}
 
     def make(base_url: str) -> Upstream:
         return HttpUpstream(session, base_url, None, adds_usage=True)
 
-    urls = {entry.base_url for entry in config.inference if is_name(entry.base_url)}
-    return {url: kept.get(url) or ReplicaSet(url, make) for url in sorted(urls)}
+    named = {e.base_url: ReplicaSet(e.base_url, make, e.pods_host) for e in config.inference if is_name(e.base_url)}
+    return {url: kept.get((url, new.host), new) for url, new in sorted(named.items())}
 
 
 def _price(backend: BackendConfig, providers: Mapping[str, ProviderConfig]) -> PriceConfig | None:

@@ -140,8 +140,8 @@ class AIApp(ApiModel):
             "metadata.name: at most 40 characters, lower case letters, digits and '-', starting with a letter",
         ),
         Rule(
-            "!has(self.spec.inference) || self.spec.inference.all(i, size(self.metadata.name) + size(i.name) <= 51)",
-            "spec.inference[].name: together with metadata.name at most 51 characters: both are in a Service's name",
+            "!has(self.spec.inference) || self.spec.inference.all(i, size(self.metadata.name) + size(i.name) <= 47)",
+            "spec.inference[].name: together with metadata.name at most 47 characters: both are in a Service's name",
         ),
     )
 

@@ -91,6 +91,11 @@ def inference_cache(app: str, entry: str) -> str:
     return f"{part(app, ComponentName.INFERENCE, entry)}-cache"
 
 
+def inference_pods(app: str, entry: str) -> str:
+    """Headless Service that resolves to the addresses of the pods of a model server."""
+    return f"{part(app, ComponentName.INFERENCE, entry)}-pods"
+
+
 def migration(app: str, revision: str) -> str:
     """Job that migrates the database to one revision of the service."""
     return f"{app}-migrate-{revision}"

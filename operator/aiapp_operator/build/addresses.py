@@ -17,3 +17,10 @@ def host(app: AIApp, component: ComponentName, entry: str = "") -> str:
 def inference_url(app: AIApp, inference: Inference) -> str:
     """Base URL of a model server, with the version part."""
     return f"http://{host(app, ComponentName.INFERENCE, inference.name)}:{inference.port}/v1"
+
+
+def inference_pods(app: AIApp, inference: Inference) -> str:
+    """DNS name that resolves to the address of each ready pod of a model server; empty where there is one pod."""
+    if inference.autoscaling is None:
+        return ""
+    return f"{names.inference_pods(app.name, inference.name)}.{app.namespace}.svc"

@@ -126,6 +126,8 @@ def _plan_inference(draft: _Draft, app: AIApp, settings: Settings) -> None:
         claim = inference.cache_claim(app, entry, draft.facts.claims.get(names.inference_cache(app.name, entry.name)))
         if claim is not None:
             draft.apply.append(claim)
+        if entry.autoscaling is not None:
+            draft.apply.append(inference.pods_service(app, entry))
         draft.apply += [inference.service(app, entry), inference.deployment(app, settings, entry)]
 
 

@@ -61,7 +61,9 @@ def service_config(app: AIApp) -> service.ServiceConfig:
             cors=service_access.cors(app),
             providers=tuple(_provider(p) for p in app.spec.providers),
             inference=tuple(
-                service.InferenceConfig(name=i.name, base_url=addresses.inference_url(app, i))
+                service.InferenceConfig(
+                    name=i.name, base_url=addresses.inference_url(app, i), pods_host=addresses.inference_pods(app, i)
+                )
                 for i in app.spec.inference
             ),
             models=tuple(_model(m) for m in app.spec.models),

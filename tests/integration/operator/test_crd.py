@@ -206,8 +206,8 @@ def test_names_that_children_could_not_have(kube: Kube, name: str) -> None:
 
 def test_names_of_app_and_inference_fit_together(kube: Kube) -> None:
     spec = inference(name="m" * 30)
-    assert applied(kube, app(spec, "a" * 21)) == ""
-    assert "together with metadata.name" in applied(kube, app(spec, "a" * 22))
+    assert applied(kube, app(spec, "a" * 17)) == ""
+    assert "together with metadata.name" in applied(kube, app(spec, "a" * 18))
 
 
 SAMPLES = sorted((REPOSITORY / "config" / "samples").glob("*.yaml"))

@@ -88,6 +88,17 @@ async def test_pod_that_is_gone_and_one_that_comes(serve: Serve) -> None:
         assert counts(found)["127.0.0.2"] > 0
 
 
+async def test_service_answers_when_all_known_addresses_are_stale(serve: Serve) -> None:
+    """Pods were replaced, and the name still resolves to those before."""
+    async with pods(*ADDRESSES[:1]) as found:
+        wanted = config(found["127.0.0.1"].url.replace("127.0.0.1", "localhost"))
+        entry = wanted.inference[0].model_copy(update={"pods_host": "pods.test"})
+        async with serve(wanted.model_copy(update={"inference": (entry,)})) as api:
+            await resolved(api, "127.0.0.8", "127.0.0.9")
+            for number in range(5):
+                assert await say(api, number, stream=number % 2 == 0) == "model-m0"
+
+
 async def test_changed_configuration_keeps_the_addresses(serve: Serve) -> None:
     async with pods(*ADDRESSES) as found, serve(config(by_name(found["127.0.0.1"]))) as api:
         await resolved(api, *ADDRESSES)

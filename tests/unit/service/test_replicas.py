@@ -142,6 +142,12 @@ async def test_last_known_addresses_count_while_the_name_does_not_resolve():
     assert seen == [ADDRESSES[:2]] * 3 + [ADDRESSES[2:]]
 
 
+def test_the_name_of_the_pods_may_be_another_one():
+    assert ReplicaSet("http://llama:8000/v1", Somewhere).host == "llama"
+    replicas = ReplicaSet("http://llama:8000/v1", Somewhere, "llama-pods")
+    assert (replicas.host, replicas.balanced) == ("llama-pods", True)
+
+
 def test_a_server_with_two_kinds_of_addresses_is_one():
     assert one_family(["::1", "127.0.0.1"]) == ["127.0.0.1"]
     assert one_family(["fd00::1", "fd00::2"]) == ["fd00::1", "fd00::2"]

@@ -38,6 +38,15 @@ def service(app: AIApp, inference: Inference) -> Manifest:
     return build_service(app, ComponentName.INFERENCE, inference.name, inference.port)
 
 
+def pods_service(app: AIApp, inference: Inference) -> Manifest:
+    """Tells the addresses of the ready pods, so that a conversation can stay with one of them."""
+    name = names.inference_pods(app.name, inference.name)
+    manifest = build_service(app, ComponentName.INFERENCE, inference.name, inference.port)
+    manifest["metadata"]["name"] = name
+    manifest["spec"] |= {"clusterIP": "None"}
+    return manifest
+
+
 def cache_claim(app: AIApp, inference: Inference, found: Claim | None) -> Manifest | None:
     """The volume that keeps a download over restarts; None where the entry has none."""
     if inference.cache is None:
