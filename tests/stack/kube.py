@@ -26,6 +26,8 @@ API_VERSIONS = {
     "Lease": "coordination.k8s.io/v1",
     "Event": "events.k8s.io/v1",
     "StorageClass": "storage.k8s.io/v1",
+    "APIService": "apiregistration.k8s.io/v1",
+    **dict.fromkeys(("ClusterRole", "ClusterRoleBinding", "RoleBinding"), "rbac.authorization.k8s.io/v1"),
 }
 
 
