@@ -18,6 +18,8 @@ from aiapp_service.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from aiapp_service.billing.ledger import Ledger
     from aiapp_service.limits.shared import SharedLimits
+    from aiapp_service.storage.files import Files
+    from aiapp_service.storage.objects import ObjectStore
     from aiapp_service.stores.outbox import Outbox
     from aiapp_service.stores.postgres import Database
     from aiapp_service.stores.redis import FastRedis
@@ -34,6 +36,8 @@ class Surroundings:
     redis: "FastRedis | None" = None
     outbox: "Outbox | None" = None
     database: "Database | None" = None
+    objects: "ObjectStore | None" = None
+    files: "Files | None" = None
     shared_limits: "SharedLimits | None" = None
     local_limits: LocalLimits = field(default_factory=LocalLimits)
     cache_writes: Writes = field(default_factory=Writes)
@@ -65,12 +69,15 @@ class Surroundings:
 
             database = Database(config.database)
             ledger = open_ledger(config.app, outbox, database)
+        objects = _objects(config)
         return cls(
             session,
             metrics,
             redis=redis,
             outbox=outbox,
             database=database,
+            objects=objects,
+            files=_files(database, objects),
             shared_limits=shared_limits,
             ledger=ledger,
             responses=responses,
@@ -96,11 +103,27 @@ class Surroundings:
         if self.shared_limits is not None:
             self.shared_limits.close()
         # What waits goes out before the connections it goes by.
-        for store in (self.ledger, self.outbox, self.redis, self.database):
+        for store in (self.ledger, self.outbox, self.redis, self.database, self.objects):
             if store is not None:
                 await store.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
+
+
+def _objects(config: ServiceConfig) -> "ObjectStore | None":
+    if config.object_store is None:
+        return None
+    from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
+
+    return ObjectStore(config.object_store)
+
+
+def _files(database: "Database | None", objects: "ObjectStore | None") -> "Files | None":
+    if database is None or objects is None:
+        return None
+    from aiapp_service.storage.files import Files  # noqa: PLC0415
+
+    return Files(database, objects)
 
 
 def _tracing(config: ServiceConfig, session: aiohttp.ClientSession) -> "Tracing | None":

@@ -114,6 +114,7 @@ TOOLS = {
             tags="remove_all_sd,enable_kubernetes_sd",
         ),
         GoTool("prometheus-adapter", {"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"}),
+        GoTool("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}),
     )
 }
 
