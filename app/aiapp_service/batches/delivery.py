@@ -1,13 +1,15 @@
 """Results -> output and error file, page after page: as much memory for fifty thousand lines as for a hundred."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import psycopg
 
 from aiapp_service.batches.hold import Hold
 from aiapp_service.batches.record import Status
-from aiapp_service.batches.source import BatchFiles
+from aiapp_service.batches.source import exists, write
 from aiapp_service.batches.store import run
+from aiapp_service.storage.files import Files
 from aiapp_service.stores.postgres import Database
 
 PAGE_SECONDS = 10.0
@@ -20,7 +22,7 @@ _PAGE = (
 )
 
 
-async def deliver(database: Database, files: BatchFiles, hold: Hold) -> None:
+async def deliver(database: Database, files: Files, hold: Hold) -> None:
     """Write what there is, and end the batch.
 
     Raises:
@@ -32,12 +34,19 @@ async def deliver(database: Database, files: BatchFiles, hold: Hold) -> None:
         (True, "output_file_id", f"{batch.id}_output.jsonl"),
         (False, "error_file_id", f"{batch.id}_error.jsonl"),
     ):
-        if getattr(batch, column) is None and await _page(database, batch.id, succeeded, 0):
+        name = getattr(batch, column)
+        if name is not None and await exists(files, batch.tenant, name):
+            continue
+        if await _page(database, batch.id, succeeded, 0):
             lines = _lines(database, batch.id, succeeded)
-            written = await files.create(batch.tenant, filename, lines, batch.output_seconds)
-            await hold.change({column: written})
+            noted = partial(_note, hold, column)
+            await write(files, batch.tenant, filename, lines, batch.output_seconds, noted)
     ending = Status(batch.ending or Status.COMPLETED)
     await hold.change({"status": ending, "paused": None}, stamp=f"{ending}_at", drop_lines=True)
+
+
+async def _note(hold: Hold, column: str, name: str) -> None:
+    await hold.change({column: name})
 
 
 async def _lines(database: Database, batch: str, succeeded: bool) -> AsyncIterator[bytes]:

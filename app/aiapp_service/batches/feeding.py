@@ -10,7 +10,7 @@ from aiapp_service.batches.results import Result, Results
 from aiapp_service.batches.source import FileGone
 from aiapp_service.batches.trying import OutOfBudget, Trying
 from aiapp_service.batches.validation import Line, parse
-from aiapp_service.stores.breaker import StoreDown
+from aiapp_service.stores.breaker import StoreDown, StoreRefused
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Feeding:
                 if self._halting.reason is not None:
                     break
                 self._begin(parse(number, text, self._url))
-        except (StoreDown, FileGone) as error:
+        except (StoreDown, StoreRefused, FileGone) as error:
             return error
         return None
 

@@ -3,7 +3,7 @@
 from aiapp_service.batches.hold import HoldLost, held, seconds_left
 from aiapp_service.batches.run import BatchRun, Workshop
 from aiapp_service.jobs.job import Handler, Job, JobPostponed, JobRefused
-from aiapp_service.stores.breaker import StoreDown
+from aiapp_service.stores.breaker import StoreDown, StoreRefused
 
 # Until a store is looked at again that was down.
 RETRY_SECONDS = 5.0
@@ -21,7 +21,7 @@ def handler(shop: Workshop) -> Handler:
             wait = await _work(shop, name, job)
         except HoldLost:
             wait = RETRY_SECONDS
-        except StoreDown as error:
+        except (StoreDown, StoreRefused) as error:
             raise JobPostponed(RETRY_SECONDS) from error
         if wait is not None:
             raise JobPostponed(max(wait, _SOON_SECONDS))

@@ -26,16 +26,15 @@ log = logging.getLogger(__name__)
 
 HOLD_SECONDS = 15.0
 RENEW_SECONDS = 1.0
-_ENDED = "('failed', 'completed', 'expired', 'cancelled')"
 _TAKE = sql.SQL(
     "UPDATE batches SET holder = %s, held_until = now() + make_interval(secs => %s), resume_at = NULL WHERE id = %s"
-    f" AND status NOT IN {_ENDED} AND (held_until IS NULL OR held_until < now())"
+    " AND status NOT IN ('failed', 'completed', 'expired', 'cancelled') AND (held_until IS NULL OR held_until < now())"
     " AND (resume_at IS NULL OR resume_at < now() + interval '1 second') RETURNING {}"
 ).format(FIELDS)
 _LEFT = (
     "SELECT greatest(extract(epoch FROM coalesce(held_until, now()) - now()),"
     " extract(epoch FROM coalesce(resume_at, now()) - now()))::float8"
-    f" FROM batches WHERE id = %s AND status NOT IN {_ENDED}"
+    " FROM batches WHERE id = %s AND status NOT IN ('failed', 'completed', 'expired', 'cancelled')"
 )
 _RENEW = (
     "UPDATE batches SET held_until = now() + make_interval(secs => %s) WHERE id = %s AND holder = %s RETURNING status"

@@ -92,8 +92,9 @@ class Batch:
             "input_file_id": self.input_file_id,
             "completion_window": self.completion_window,
             "status": self.status,
-            "output_file_id": self.output_file_id,
-            "error_file_id": self.error_file_id,
+            # Until then they may not be there yet.
+            "output_file_id": self.output_file_id if Status(self.status).ended else None,
+            "error_file_id": self.error_file_id if Status(self.status).ended else None,
             **{name: _seconds(getattr(self, name)) for name in COLUMNS if name.endswith("_at")},
             "request_counts": {"total": self.total, "completed": self.completed, "failed": self.failed},
             "usage": {

@@ -16,10 +16,11 @@ from aiapp_service.batches.hold import Hold
 from aiapp_service.batches.lines import LineTooLong, lines_of
 from aiapp_service.batches.record import ENDPOINTS, Status
 from aiapp_service.batches.results import Results
-from aiapp_service.batches.source import BatchFiles, FileGone, chunks_of
+from aiapp_service.batches.source import FileGone, chunks_of
 from aiapp_service.batches.trying import Trying
 from aiapp_service.batches.validation import Validation, parse
 from aiapp_service.gateway import Gateway
+from aiapp_service.storage.files import Files
 from aiapp_service.stores.postgres import Database
 from aiapp_service.telemetry.metrics import Metrics
 
@@ -39,7 +40,7 @@ class Workshop:
     gateway: Gateway
     metrics: Metrics
     database: Database
-    files: BatchFiles
+    files: Files
     rng: random.Random
     lines_at_once: int = LINES_AT_ONCE
 
@@ -165,11 +166,6 @@ class BatchRun:
         await self._hold.change(failed, within=Status(self._hold.batch.status), stamp="finalizing_at")
 
     async def _lines(self) -> AsyncIterator[tuple[int, bytes]]:
-        files, batch = self._shop.files, self._hold.batch
-        size = await files.size(batch.tenant, batch.input_file_id)
-
-        async def window(start: int, length: int) -> bytes:
-            return await files.window(batch.tenant, batch.input_file_id, start, length)
-
-        async for number, text in lines_of(chunks_of(size, window)):
+        batch = self._hold.batch
+        async for number, text in lines_of(chunks_of(self._shop.files, batch.tenant, batch.input_file_id)):
             yield number, text

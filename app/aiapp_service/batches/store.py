@@ -1,7 +1,6 @@
 """Batches in PostgreSQL, as requests and the look for lost ones see them. Each method raises StoreDown."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -10,6 +9,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from aiapp_service.batches.record import COLUMNS, WINDOW_SECONDS, Batch, dumped
+from aiapp_service.batches.request import Asked
 from aiapp_service.pipeline.principal import Principal
 from aiapp_service.stores.breaker import StoreDown
 from aiapp_service.stores.postgres import Database
@@ -44,28 +44,16 @@ _LOST = sql.SQL(
 ).format(sql.Literal(_GIVEN_UP))
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A batch that a client asks for."""
-
-    id: str
-    endpoint: str
-    input_file_id: str
-    completion_window: str
-    metadata: dict[str, str] | None
-    output_seconds: int | None
-
-
 class BatchStore:
     """Table `batches`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, principal: Principal, wanted: Wanted) -> Batch:
+    async def create(self, principal: Principal, name: str, wanted: Asked) -> Batch:
         """A new batch, which begins with its validation."""
         values = (
-            wanted.id,
+            name,
             principal.tenant,
             Jsonb(dumped(principal)),
             wanted.endpoint,

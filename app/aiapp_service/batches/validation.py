@@ -129,7 +129,9 @@ class Validation:
                 self.running.prompts.add_model(body)
             self._models.add(bodies.route_of(self.running.router, body, kind, call).name)
             if bodies.wants_stream(body):
-                raise WrongLine("stream_not_supported", "answers of a batch are not streamed: leave it out", "body.stream")
+                raise WrongLine(
+                    "stream_not_supported", "answers of a batch are not streamed: leave it out", "body.stream"
+                )
             self._check_content(body)
         except ApiError as error:
             param = f"body.{error.param}" if error.param else "body"

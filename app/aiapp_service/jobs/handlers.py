@@ -1,5 +1,6 @@
 """Who does the jobs: queue -> name of the job -> factory of its handler. A new kind of job is one line here."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,11 +43,32 @@ class Parts:
 
 Factory = Callable[[Parts], Handler]
 
+
+def _batches(parts: Parts) -> Handler:
+    from aiapp_service.batches.setup import batches  # noqa: PLC0415
+
+    return batches(parts)
+
+
+def _batch_watches(parts: Parts) -> "list[asyncio.Task[None]]":
+    from aiapp_service.batches.setup import watches  # noqa: PLC0415
+
+    return watches(parts)
+
+
 REGISTRY: Mapping[str, Mapping[str, Factory]] = {
     "embeddings": {"embed": lambda parts: embeddings.handler(parts.gateway, parts.metrics, parts.ledger)},
-    "batches": {},
+    "batches": {"batch": _batches},
     "fine-tune": {},
 }
+
+# What runs beside the jobs of a queue.
+WATCHES: "Mapping[str, Callable[[Parts], list[asyncio.Task[None]]]]" = {"batches": _batch_watches}
+
+
+def watches_of(queues: Iterable[str], parts: Parts) -> "list[asyncio.Task[None]]":
+    """Tasks that run until they are cancelled."""
+    return [task for queue in queues if queue in WATCHES for task in WATCHES[queue](parts)]
 
 
 def known_queues() -> list[str]:

@@ -61,7 +61,8 @@ async def _work(
         queues = around.queues
         assert queues is not None  # noqa: S101  # there is Redis
         gateway, rng = assembly.gateway(config, around), around.rng
-        consumers = _consumers(worker, config.app, redis, handlers.Parts(gateway, around, queues))
+        parts = handlers.Parts(gateway, around, queues)
+        consumers = _consumers(worker, config.app, redis, parts)
         dependencies = health.Dependencies(probes.checks, rng)
         app = _application(consumers, stop, dependencies, gateway, metrics)
         runner = await listen(app, host, port, drain_seconds=1)
@@ -71,6 +72,7 @@ async def _work(
             asyncio.create_task(depth.watch([queues[name] for name in worker.queues], metrics)),
             asyncio.create_task(blocking.watch(lambda: [job for c in consumers for job in c.running])),
         ]
+        watches += handlers.watches_of(worker.queues, parts)
         if around.database is not None:
             watches.append(asyncio.create_task(LedgerConsumer(redis, around.database, config.app).run()))
         if file is not None:
