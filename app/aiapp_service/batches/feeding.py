@@ -43,6 +43,7 @@ class Feeding:
         Raises:
             StoreDown, FileGone: not all lines can be read; those that were under way have ended.
         """
+        enforcing = asyncio.create_task(self._enforce())
         try:
             problem = await self._begin_all(lines, done)
             await self._settle()
@@ -52,9 +53,10 @@ class Feeding:
                 await asyncio.wait(self._under_way, timeout=_LAST_SECONDS)
             raise
         finally:
-            for task in list(self._under_way):
+            left = [enforcing, *self._under_way]
+            for task in left:
                 task.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
         if problem is not None:
             raise problem
 
@@ -83,26 +85,27 @@ class Feeding:
 
     async def _settle(self) -> None:
         while self._under_way:
-            await asyncio.wait(self._under_way, timeout=_LOOK_SECONDS)
-            if self._halting.reason is not None and self._short:
-                async with self._freed:
-                    self._freed.notify_all()
-            if self._halting.out_of_patience:
-                await self._give_up()
+            await asyncio.wait(self._under_way)
 
-    async def _give_up(self) -> None:
-        left = dict(self._under_way)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        told = _GIVEN_UP.get(self._halting.reason or Halt.LOST)
-        if told is not None:
-            for task, line in left.items():
-                if task.cancelled():
-                    await self._keep(self._trying.given_up(line, *told))
+    async def _enforce(self) -> None:
+        """When the run halts nobody waits any more, and what takes too long is given up."""
+        await self._halting.halted.wait()
+        while self._under_way:
+            async with self._freed:
+                self._freed.notify_all()
+            if self._halting.out_of_patience:
+                for task in list(self._under_way):
+                    task.cancel()
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _line(self, line: Line) -> None:
-        result = await self._result(line)
+        try:
+            result = await self._result(line)
+        except asyncio.CancelledError:
+            told = _GIVEN_UP.get(self._halting.reason or Halt.LOST)
+            if told is None or not self._halting.out_of_patience:
+                raise
+            result = self._trying.given_up(line, *told)
         if result is not None:
             await self._keep(result)
         if self._short:
