@@ -12,7 +12,6 @@ from tests.integration.servers.redis import redis_server
 from tests.integration.service.batches.stand import OTHER_KEY, Stand, asking, stand
 from tests.integration.service.waiting import until
 
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
