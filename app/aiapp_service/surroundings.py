@@ -17,6 +17,7 @@ from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from aiapp_service.billing.ledger import Ledger
+    from aiapp_service.jobs.queues import Queues
     from aiapp_service.limits.shared import SharedLimits
     from aiapp_service.storage.files import Files
     from aiapp_service.storage.objects import ObjectStore
@@ -44,6 +45,7 @@ class Surroundings:
     ledger: "Ledger | None" = None
     responses: ResponseStore = field(default_factory=LocalResponses)
     tracing: "Tracing | None" = None
+    queues: "Queues | None" = None
 
     @classmethod
     def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
@@ -51,9 +53,10 @@ class Surroundings:
 
         Their drivers are loaded here: a service without databases starts without them.
         """
-        redis, outbox, shared_limits, database, ledger = None, None, None, None, None
+        redis, outbox, shared_limits, database, ledger, queues = None, None, None, None, None, None
         responses: ResponseStore = LocalResponses()
         if config.redis is not None:
+            from aiapp_service.jobs.queues import Queues  # noqa: PLC0415
             from aiapp_service.limits.shared import SharedLimits  # noqa: PLC0415
             from aiapp_service.responses.redis_store import RedisResponses  # noqa: PLC0415
             from aiapp_service.stores.outbox import Outbox  # noqa: PLC0415
@@ -63,6 +66,7 @@ class Surroundings:
             outbox = Outbox(redis)
             shared_limits = SharedLimits(redis, outbox, config.app)
             responses = RedisResponses(config.app, redis)
+            queues = Queues(config.redis, config.app)
         if config.database is not None:
             from aiapp_service.billing.ledger import open_ledger  # noqa: PLC0415
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
@@ -82,6 +86,7 @@ class Surroundings:
             ledger=ledger,
             responses=responses,
             tracing=_tracing(config, session),
+            queues=queues,
         )
 
     @cached_property
@@ -103,7 +108,7 @@ class Surroundings:
         if self.shared_limits is not None:
             self.shared_limits.close()
         # What waits goes out before the connections it goes by.
-        for store in (self.ledger, self.outbox, self.redis, self.database, self.objects):
+        for store in (self.ledger, self.outbox, self.queues, self.redis, self.database, self.objects):
             if store is not None:
                 await store.close()
         if self.tracing is not None:

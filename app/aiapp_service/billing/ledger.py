@@ -36,8 +36,8 @@ class Ledger:
         self.note(exchange.call)
 
     def note(self, call: Call) -> None:
-        """Note a call whose usage and cost are known; what is not billable is none."""
-        if is_billable(call):
+        """Note a call whose usage and cost are known; what is not billable, or billed apart, is none."""
+        if is_billable(call) and not call.billed_apart:
             self._sink.put(row_of(call))
 
     def start(self) -> None:

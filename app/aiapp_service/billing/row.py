@@ -37,6 +37,7 @@ class UsageRow(BaseModel):
     audio_output_tokens: Count = 0
     cost_usd: Decimal | None = None
     estimated: bool = False
+    batch: str = ""
 
 
 def row_of(call: Call) -> UsageRow:

@@ -26,8 +26,7 @@ async def write(database: Database, rows: Sequence[UsageRow]) -> dict[str, str]:
     """
 
     async def together(connection: psycopg.AsyncConnection) -> dict[str, str]:
-        async with connection.cursor() as cursor:
-            await cursor.executemany(_INSERT, [row.model_dump() for row in rows])
+        await insert(connection, rows)
         return {}
 
     async def apart(connection: psycopg.AsyncConnection) -> dict[str, str]:
@@ -49,6 +48,12 @@ async def write(database: Database, rows: Sequence[UsageRow]) -> dict[str, str]:
             return await database.run(apart, DEADLINE_SECONDS)
     except psycopg.Error as error:
         raise StoreDown(f"PostgreSQL takes no rows of usage: {_why(error)}") from error
+
+
+async def insert(connection: psycopg.AsyncConnection, rows: Sequence[UsageRow]) -> None:
+    """Add `rows` within the transaction that `connection` is in; one that is there already stays as it is."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(_INSERT, [row.model_dump() for row in rows])
 
 
 def _why(error: psycopg.Error) -> str:

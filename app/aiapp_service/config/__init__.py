@@ -81,6 +81,7 @@ __all__ = [
     "PromptConfig",
     "ProviderConfig",
     "ProviderKind",
+    "QueueRateConfig",
     "RateLimitConfig",
     "RedisConfig",
     "SemanticCacheConfig",
@@ -114,12 +115,20 @@ class RedisConfig(Section):
     url_file: Path
 
 
+class QueueRateConfig(Section):
+    """How many jobs of each queue are begun within a time, by all workers together."""
+
+    max: int = Field(ge=1)
+    per_seconds: int = Field(default=1, ge=1)
+
+
 class WorkerConfig(Section):
     """A worker deployment: the queues it serves and how many jobs each process runs at once."""
 
     name: str
     queues: tuple[str, ...]
     concurrency: int = Field(default=5, ge=1)
+    rate_limit: QueueRateConfig | None = None
 
 
 class TracingConfig(Section):

@@ -36,7 +36,7 @@ async def respond(request: web.Request, exchange: Exchange, run: Next, face: Fac
         try:
             outcome = await run(exchange)
         except NoBackend as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         if isinstance(outcome, Streaming):
             return await _relay(request, exchange, outcome, face)
         answer = face.whole(outcome)
@@ -81,8 +81,8 @@ def _broken(exchange: Exchange, error: BackendError) -> ApiError:
     return ApiError(502, message, type_="server_error", code="stream_truncated")
 
 
-def _unavailable(error: NoBackend) -> ApiError:
-    """Where all failed alike the status says how; else 502."""
+def unavailable(error: NoBackend) -> ApiError:
+    """The error of a request that no backend answers: where all failed alike the status says how; else 502."""
     statuses = {_STATUS.get(reason, 502) for reason in error.reasons}
     status = statuses.pop() if len(statuses) == 1 else 502
     retry = error.retry_after or (_RETRY_SECONDS if status in (429, 503) else None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from aiapp_service import assembly
+from aiapp_service.batches.api import BatchesApi
 from aiapp_service.config import ServiceConfig
 from aiapp_service.dependencies import Probes, open_probes
 from aiapp_service.gateway import Gateway
@@ -18,6 +19,7 @@ from aiapp_service.http.auth import authenticating
 from aiapp_service.http.calls import observing
 from aiapp_service.http.cors import preflights, sharing
 from aiapp_service.http.files import NO_DATABASE, NO_OBJECT_STORE, FilesApi
+from aiapp_service.http.jobs import JobsApi
 from aiapp_service.http.messages import MessagesApi
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
@@ -31,6 +33,7 @@ from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from aiapp_service.jobs.queues import Queues
     from aiapp_service.storage.files import Files
     from aiapp_service.stores.postgres import Database
 
@@ -46,8 +49,9 @@ def application(
     health_document: Callable[[], Mapping[str, Any]],
     database: "Database | None" = None,
     files: "Files | None" = None,
+    queues: "Queues | None" = None,
 ) -> web.Application:
-    """The aiohttp application; `database` holds what /v1/usage tells, `files` what /v1/files does."""
+    """The aiohttp application; `database` holds what /v1/usage tells, `files` and `queues` what those APIs do."""
     config = gateway.current.config
     app = web.Application(
         client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), preflights(gateway), authenticating(gateway)]
@@ -58,6 +62,8 @@ def application(
     ResponsesApi(gateway, metrics).add_to(app)
     UsageApi(database, gateway).add_to(app)
     FilesApi(files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE).add_to(app)
+    JobsApi(queues, gateway).add_to(app)
+    BatchesApi(database, files, queues).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
@@ -80,6 +86,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             lambda: health.document(dependencies, gateway.current.router),
             around.database,
             around.files,
+            around.queues,
         )
         runner = await listen(app, host, port, drain_seconds=config.drain_seconds)
         watches = [

@@ -37,7 +37,7 @@ def observing(metrics: Metrics) -> Middleware:
                 response.headers.update(call.response_headers())
             return response
         finally:
-            _count(metrics, call, status)
+            count(metrics, call, status)
             if request.path.startswith("/v1/"):
                 _write(request, call, status)
 
@@ -61,7 +61,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     return error_response(failure, request.path, request_id)
 
 
-def _count(metrics: Metrics, call: Call, status: int) -> None:
+def count(metrics: Metrics, call: Call, status: int) -> None:
+    """Count a call that is over; one that has asked no model is none."""
     if call.endpoint is None:
         return
     metrics.requests.labels(call.model, call.endpoint, str(status)).inc()

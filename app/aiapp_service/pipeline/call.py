@@ -42,6 +42,7 @@ class Call:
     usage: Usage | None = None
     estimated: bool = False  # usage was not told by the backend
     cost: Decimal | None = None
+    billed_apart: bool = False  # whoever made the call writes its row of the ledger
     caching: Caching = Caching.USE
     cache: str = ""  # "exact" or "semantic" where the answer came from there
     headers: dict[str, str] = field(default_factory=dict)

@@ -25,6 +25,11 @@ class Turn:
         self._store = store
         self._stream = ResponseStream(asked.document)
 
+    @property
+    def chat(self) -> dict[str, Any]:
+        """The request for a chat completion that it asks."""
+        return self._asked.chat
+
     async def run(self, exchange: Exchange, following: Next) -> Outcome:
         """The stage: a response in place of the chat completion.
 

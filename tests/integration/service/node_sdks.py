@@ -21,8 +21,8 @@ _SCRATCH = ".installing-"
 _SECONDS = 120
 
 
-def installed(console: Console) -> Path:
-    """The node_modules of the lock file.
+def installed(console: Console, sources: Path = SOURCES) -> Path:
+    """The node_modules of the lock file in `sources`.
 
     Raises:
         CommandFailed: `npm ci` failed; the message has the end of its log.
@@ -30,18 +30,18 @@ def installed(console: Console) -> Path:
     if shutil.which("npm") is None:
         raise RuntimeError("Node 20 or newer is needed for the SDKs of JavaScript: put `node` and `npm` on the PATH")
     names = ("package.json", _LOCK)
-    digest = hashlib.sha256(b"\0".join((SOURCES / name).read_bytes() for name in names)).hexdigest()[:16]
+    digest = hashlib.sha256(b"\0".join((sources / name).read_bytes() for name in names)).hexdigest()[:16]
     folder = cache_dir() / "sdk" / digest
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (cache_dir() / "sdk.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not folder.exists():
             with step(console, "Installing the SDKs of JavaScript (once per lock file)"):
-                _install(folder, names)
+                _install(folder, sources, names)
     return folder / "node_modules"
 
 
-def _install(folder: Path, names: tuple[str, ...]) -> None:
+def _install(folder: Path, sources: Path, names: tuple[str, ...]) -> None:
     # Made beside its place and renamed: an installation that was killed never looks finished.
     for killed in folder.parent.glob(f"{_SCRATCH}*"):
         shutil.rmtree(killed)
@@ -49,7 +49,7 @@ def _install(folder: Path, names: tuple[str, ...]) -> None:
         home = Path(scratch) / "home"
         home.mkdir()
         for name in names:
-            shutil.copy(SOURCES / name, home)
+            shutil.copy(sources / name, home)
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         run_logged(command, cache_dir() / "logs" / "npm-ci.log", cwd=home)
         home.rename(folder)

@@ -1,12 +1,9 @@
 """The sum of the ledger is what the upstream counts, whoever is killed or stopped while requests run."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -17,10 +14,10 @@ from aiapp_service.billing.stream import key_of
 from aiapp_service.config import RedisConfig, WorkerConfig, dump
 from aiapp_service.jobs.redis import connect
 from tests.integration.servers.postgres import Postgres
-from tests.integration.servers.processes import free_port
 from tests.integration.servers.redis import RedisServer
 from tests.integration.service.conftest import config
 from tests.integration.service.ledgers import Books, new_books
+from tests.integration.service.roles import Role, killing
 from tests.integration.service.waiting import until
 
 EACH = 40  # requests before, while and after something is down
@@ -57,45 +54,6 @@ class Counting:
         return web.json_response(
             {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
         )
-
-
-class Role:
-    """`aiapp-service api` or `worker` as a process."""
-
-    def __init__(self, file: Path, *arguments: str) -> None:
-        self.port = free_port()
-        self._command = [sys.executable, "-m", "aiapp_service", *arguments, "--config", str(file)]
-        self._log = file.with_name(f"{arguments[0]}.log")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        with self._log.open("ab") as log:
-            command = [*self._command, "--port", str(self.port)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ))  # noqa: ASYNC220
-        async with aiohttp.ClientSession() as http:
-
-            async def live() -> bool:
-                try:
-                    async with http.get(f"http://127.0.0.1:{self.port}/livez") as answer:
-                        return answer.status == 200
-                except aiohttp.ClientError:
-                    return False
-
-            await until("the process answers", live, seconds=40)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-
-@contextmanager
-def killing(*roles: Role):
-    try:
-        yield
-    finally:
-        for role in roles:
-            role.kill()
 
 
 async def send(api: Role, number: int = EACH) -> None:

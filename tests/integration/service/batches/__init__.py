@@ -1,0 +1,1 @@
+"""Batches, with real processes, stores and SDK."""
