@@ -17,7 +17,9 @@ from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from aiapp_service.billing.ledger import Ledger
+    from aiapp_service.jobs.queues import Queues
     from aiapp_service.limits.shared import SharedLimits
+    from aiapp_service.storage.objects import ObjectStore
     from aiapp_service.stores.outbox import Outbox
     from aiapp_service.stores.postgres import Database
     from aiapp_service.stores.redis import FastRedis
@@ -34,12 +36,14 @@ class Surroundings:
     redis: "FastRedis | None" = None
     outbox: "Outbox | None" = None
     database: "Database | None" = None
+    objects: "ObjectStore | None" = None
     shared_limits: "SharedLimits | None" = None
     local_limits: LocalLimits = field(default_factory=LocalLimits)
     cache_writes: Writes = field(default_factory=Writes)
     ledger: "Ledger | None" = None
     responses: ResponseStore = field(default_factory=LocalResponses)
     tracing: "Tracing | None" = None
+    queues: "Queues | None" = None
 
     @classmethod
     def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
@@ -47,9 +51,10 @@ class Surroundings:
 
         Their drivers are loaded here: a service without databases starts without them.
         """
-        redis, outbox, shared_limits, database, ledger = None, None, None, None, None
+        redis, outbox, shared_limits, database, ledger, queues = None, None, None, None, None, None
         responses: ResponseStore = LocalResponses()
         if config.redis is not None:
+            from aiapp_service.jobs.queues import Queues  # noqa: PLC0415
             from aiapp_service.limits.shared import SharedLimits  # noqa: PLC0415
             from aiapp_service.responses.redis_store import RedisResponses  # noqa: PLC0415
             from aiapp_service.stores.outbox import Outbox  # noqa: PLC0415
@@ -59,6 +64,7 @@ class Surroundings:
             outbox = Outbox(redis)
             shared_limits = SharedLimits(redis, outbox, config.app)
             responses = RedisResponses(config.app, redis)
+            queues = Queues(config.redis, config.app)
         if config.database is not None:
             from aiapp_service.billing.ledger import open_ledger  # noqa: PLC0415
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
@@ -71,10 +77,12 @@ class Surroundings:
             redis=redis,
             outbox=outbox,
             database=database,
+            objects=_objects(config),
             shared_limits=shared_limits,
             ledger=ledger,
             responses=responses,
             tracing=_tracing(config, session),
+            queues=queues,
         )
 
     @cached_property
@@ -96,11 +104,19 @@ class Surroundings:
         if self.shared_limits is not None:
             self.shared_limits.close()
         # What waits goes out before the connections it goes by.
-        for store in (self.ledger, self.outbox, self.redis, self.database):
+        for store in (self.ledger, self.outbox, self.queues, self.redis, self.database, self.objects):
             if store is not None:
                 await store.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
+
+
+def _objects(config: ServiceConfig) -> "ObjectStore | None":
+    if config.object_store is None:
+        return None
+    from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
+
+    return ObjectStore(config.object_store)
 
 
 def _tracing(config: ServiceConfig, session: aiohttp.ClientSession) -> "Tracing | None":

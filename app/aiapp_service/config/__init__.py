@@ -49,6 +49,7 @@ from aiapp_service.config.models import (
     TimeoutsConfig,
     TokenPrices,
 )
+from aiapp_service.config.storage import FilesConfig, ObjectStoreConfig
 
 __all__ = [
     "API_PORT",
@@ -64,6 +65,7 @@ __all__ = [
     "CorsConfig",
     "DatabaseConfig",
     "ExactCacheConfig",
+    "FilesConfig",
     "GuardrailAction",
     "GuardrailConfig",
     "GuardrailKind",
@@ -74,10 +76,12 @@ __all__ = [
     "LongContextPrices",
     "ModelConfig",
     "ModelKind",
+    "ObjectStoreConfig",
     "PriceConfig",
     "PromptConfig",
     "ProviderConfig",
     "ProviderKind",
+    "QueueRateConfig",
     "RateLimitConfig",
     "RedisConfig",
     "SemanticCacheConfig",
@@ -111,12 +115,20 @@ class RedisConfig(Section):
     url_file: Path
 
 
+class QueueRateConfig(Section):
+    """How many jobs of each queue are begun within a time, by all workers together."""
+
+    max: int = Field(ge=1)
+    per_seconds: int = Field(default=1, ge=1)
+
+
 class WorkerConfig(Section):
     """A worker deployment: the queues it serves and how many jobs each process runs at once."""
 
     name: str
     queues: tuple[str, ...]
     concurrency: int = Field(default=5, ge=1)
+    rate_limit: QueueRateConfig | None = None
 
 
 class TracingConfig(Section):
@@ -148,6 +160,8 @@ class ServiceConfig(Section):
     workers: tuple[WorkerConfig, ...] = ()
     database: DatabaseConfig | None = None
     redis: RedisConfig | None = None
+    object_store: ObjectStoreConfig | None = None
+    files: FilesConfig = FilesConfig()
     tracing: TracingConfig | None = None
     drain_seconds: float = Field(default=30, ge=0, description="How long running streams may finish on stop.")
 
@@ -179,6 +193,7 @@ class ServiceConfig(Section):
             app=self.app,
             database=self.database,
             redis=self.redis,
+            object_store=self.object_store,
             workers=self.workers,
             tracing=self.tracing,
             drain_seconds=self.drain_seconds,

@@ -1,17 +1,21 @@
 """Taking jobs from a queue: survives losing Redis, and gives jobs back when it has to stop before they are done."""
 
 import asyncio
+import contextlib
 import logging
 import random
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import bullmq
-from bullmq.custom_errors import DelayedError, UnrecoverableError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from aiapp_service.jobs.queue import KEEP_DONE, KEEP_FAILED, Handler, Job, JobRefused
+from aiapp_service.jobs.bull import keep_results, prefix_of
+from aiapp_service.jobs.cancelling import heed_cancellations
+from aiapp_service.jobs.job import Handler
+from aiapp_service.jobs.running import Ending, Run
 
 log = logging.getLogger(__name__)
 
@@ -26,33 +30,55 @@ _SETTINGS = {
     "maxStalledCount": 3,
     "drainDelay": 1,
     "runRetryDelay": 1_000,
-    "removeOnComplete": KEEP_DONE,
-    "removeOnFail": KEEP_FAILED,
 }
 
 
-class Consumer:
-    """Runs `handler` for the jobs of one queue, `concurrency` at a time. The client stays the caller's to close."""
+@dataclass(frozen=True)
+class Pace:
+    """How many jobs at once in this process, and how many in a time in all processes together; None: any number."""
 
-    def __init__(self, queue: str, handler: Handler, client: Redis, concurrency: int, rng: random.Random) -> None:
+    concurrency: int = 5
+    most: int | None = None
+    seconds: float = 1.0
+
+
+class Consumer:
+    """Runs `handler` for the jobs of one queue of an app, with a client of its own."""
+
+    def __init__(
+        self,
+        queue: str,
+        handler: Handler,
+        opened: Callable[[], Redis],
+        pace: Pace,
+        rng: random.Random,
+        app: str = "aiapp",
+    ) -> None:
         self.queue = queue
         self._handler = handler
-        self._client = client
-        self._concurrency = concurrency
+        self._opened = opened
+        self._pace = pace
         self._rng = rng
-        self._give_back = asyncio.Event()
+        self._prefix = prefix_of(app)
+        self._runs: dict[str, Run] = {}
         self._stopping = False
         self._worker: Any = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to take jobs."""
-        self._task = asyncio.create_task(self._run(), name=f"consumer {self.queue}")
+        self._tasks = [asyncio.create_task(self._run(), name=f"consumer {self.queue}")]
+        self._tasks.append(asyncio.create_task(self._heed(), name=f"cancellations {self.queue}"))
 
     @property
     def alive(self) -> bool:
         """Whether it takes jobs, or tries to."""
-        return self._task is not None and not self._task.done()
+        return bool(self._tasks) and not self._tasks[0].done()
+
+    @property
+    def running(self) -> list[str]:
+        """The ids of the jobs that run now."""
+        return list(self._runs)
 
     async def drain(self, seconds: float) -> None:
         """Take no more jobs, let those that run end within `seconds`, give the others back to the queue."""
@@ -61,51 +87,76 @@ class Consumer:
             closing = asyncio.create_task(self._worker.close())
             done, _ = await asyncio.wait({closing}, timeout=seconds)
             if not done:
-                self._give_back.set()
+                for run in list(self._runs.values()):
+                    run.end(Ending.GIVEN_BACK)
             await closing
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while not self._stopping:
-            self._worker = self._new_worker()
             try:
-                # Without its version the library takes delays of less than a second for none.
-                await self._worker.blockingRedisConnection.getRedisVersion()
-                await self._worker.run()
+                async with self._opened() as client:
+                    self._worker = self._new_worker(client)
+                    # Without its version the library takes delays of less than a second for none.
+                    await self._worker.blockingRedisConnection.getRedisVersion()
+                    await self._worker.run()
             except (RedisError, OSError) as error:
                 log.warning("queue cannot be reached", extra={"queue": self.queue, "error": type(error).__name__})
+            except asyncio.CancelledError:
+                # The library lets through what a handler does to itself; only our own stop is meant.
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                log.exception("the job library stopped", extra={"queue": self.queue})
             if not self._stopping:
                 await asyncio.sleep(RESTART_SECONDS)
 
-    def _new_worker(self) -> Any:
-        settings = {"backoffStrategy": self._backoff}
-        options = {**_SETTINGS, "connection": self._client, "concurrency": self._concurrency, "autorun": False}
-        worker = bullmq.Worker(self.queue, self._process, {**options, "settings": settings})
+    async def _heed(self) -> None:
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                async with self._opened() as client:
+                    await heed_cancellations(client, f"{self._prefix}:{self.queue}:", self._runs)
+            await asyncio.sleep(RESTART_SECONDS)
+
+    def _new_worker(self, client: Redis) -> Any:
+        options: dict[str, Any] = {
+            **_SETTINGS,
+            "connection": client,
+            "prefix": self._prefix,
+            "concurrency": self._pace.concurrency,
+            "autorun": False,
+            "settings": {"backoffStrategy": self._backoff},
+        }
+        if self._pace.most is not None:
+            options["limiter"] = {"max": self._pace.most, "duration": int(1000 * self._pace.seconds)}
+        worker = bullmq.Worker(self.queue, self._process, options)
+        keep_results(worker, client)
         worker.on("error", self._on_error)
         worker.on("failed", self._on_failed)
+        worker.on("lockRenewalFailed", self._on_lost)
         return worker
 
-    async def _process(self, job: bullmq.Job, token: str) -> Any:
-        work = asyncio.ensure_future(self._handler(Job(job.id, job.name, job.data, job.attemptsMade + 1)))
-        stop = asyncio.ensure_future(self._give_back.wait())
+    async def _process(self, raw: bullmq.Job, token: str) -> Any:
+        run = self._runs[raw.id] = Run(raw, token, self._handler)
         try:
-            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return _result(work)
-            await job.moveToDelayed(int(time.time() * 1000), token)
-            log.info("job given back", extra={"queue": self.queue, "job": job.id})
-            raise DelayedError
+            return await run.result()
         finally:
-            for task in (work, stop):
-                task.cancel()
-            await asyncio.gather(work, stop, return_exceptions=True)
+            # A job that was lost may already be here again.
+            if self._runs.get(raw.id) is run:
+                del self._runs[raw.id]
 
     def _backoff(self, attempts: int, *_: object) -> int:
         """Milliseconds until the next try: exponential with full jitter."""
         most = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempts - 1, 16))
         return int(1000 * self._rng.uniform(0.0, most))
+
+    def _on_lost(self, ids: list[str], *_: object) -> None:
+        for job_id in ids:
+            # One that has just ended is not ours any more either, and that is well.
+            if (run := self._runs.get(job_id)) is not None:
+                log.warning("job lost to another worker", extra={"queue": self.queue, "job": job_id})
+                run.end(Ending.LOST)
 
     def _on_error(self, error: object, *_: object) -> None:
         log.warning("queue error", extra={"queue": self.queue, "error": type(error).__name__})
@@ -113,13 +164,3 @@ class Consumer:
     def _on_failed(self, job: bullmq.Job, error: object) -> None:
         extra = {"queue": self.queue, "job": job.id, "attempt": job.attemptsMade, "error": str(error)[:300]}
         log.warning("job failed", extra=extra)
-
-
-def _result(work: "asyncio.Future[Any]") -> Any:
-    """What the handler gave. A cancellation must not get out: the library would stop for good, without a word."""
-    if work.cancelled():
-        raise RuntimeError("the job was cancelled")
-    error = work.exception()
-    if isinstance(error, JobRefused):
-        raise UnrecoverableError(str(error)) from error
-    return work.result()

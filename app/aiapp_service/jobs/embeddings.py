@@ -11,7 +11,7 @@ from typing import Any
 from aiapp_service.billing.ledger import Ledger
 from aiapp_service.config import ModelKind
 from aiapp_service.gateway import Gateway
-from aiapp_service.jobs.queue import Handler, Job, JobRefused
+from aiapp_service.jobs.job import Handler, Job, JobRefused
 from aiapp_service.llm.router import Route, Router
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.llm.usage import Usage, cost_of, usage_of

@@ -4,23 +4,21 @@ import asyncio
 import contextlib
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
-from redis.exceptions import RedisError
 
 from aiapp_service import assembly
 from aiapp_service.billing.consumer import LedgerConsumer
-from aiapp_service.billing.ledger import Ledger
-from aiapp_service.config import ServiceConfig, WorkerConfig
+from aiapp_service.config import RedisConfig, ServiceConfig, WorkerConfig
 from aiapp_service.dependencies import Probes, open_probes
 from aiapp_service.gateway import Gateway
 from aiapp_service.http import health
 from aiapp_service.http.probes import add_probes
 from aiapp_service.http.server import listen, stop_signals
-from aiapp_service.jobs import embeddings
-from aiapp_service.jobs.consumer import Consumer
-from aiapp_service.jobs.queue import Handler, JobQueue
+from aiapp_service.jobs import blocking, depth, handlers
+from aiapp_service.jobs.consumer import Consumer, Pace
 from aiapp_service.jobs.redis import connect
 from aiapp_service.llm import monitor
 from aiapp_service.llm.http_upstream import client_session
@@ -30,20 +28,19 @@ from aiapp_service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-DEPTH_SECONDS = 5.0
 WRONG_CONFIG = 2
 
 
 def run(config: ServiceConfig, worker: WorkerConfig, *, host: str, port: int, file: Path | None = None) -> int:
     """Work until told to stop; gives the exit code. What changes in `file` meanwhile is taken in."""
-    known = {embeddings.QUEUE}
+    known = handlers.known_queues()
     unknown = [queue for queue in worker.queues if queue not in known]
     if unknown:
         message = f"worker {worker.name}: nothing handles the queue {unknown[0]}; known: {', '.join(sorted(known))}"
         return _refuse(message)
     if config.redis is None:
         return _refuse(f"worker {worker.name}: queues need Redis, and the configuration names none")
-    asyncio.run(_work(config, worker, host, port, file))
+    asyncio.run(_work(config, config.redis, worker, host, port, file))
     return 0
 
 
@@ -52,33 +49,30 @@ def _refuse(message: str) -> int:
     return WRONG_CONFIG
 
 
-def _handlers(gateway: Gateway, metrics: Metrics, ledger: Ledger | None) -> dict[str, Handler]:
-    return {embeddings.QUEUE: embeddings.handler(gateway, metrics, ledger)}
-
-
-async def _work(config: ServiceConfig, worker: WorkerConfig, host: str, port: int, file: Path | None) -> None:
-    assert config.redis is not None  # noqa: S101  # run() has seen to it
+async def _work(
+    config: ServiceConfig, redis: RedisConfig, worker: WorkerConfig, host: str, port: int, file: Path | None
+) -> None:
     metrics, stop = Metrics(), stop_signals()
-    client = connect(config.redis)
     async with (
-        client,
         client_session() as session,
         Surroundings.of(config, session, metrics) as around,
         Probes(open_probes(config)) as probes,
     ):
+        queues = around.queues
+        assert queues is not None  # noqa: S101  # there is Redis
         gateway, rng = assembly.gateway(config, around), around.rng
-        handlers = _handlers(gateway, metrics, around.ledger)
-        consumers = [Consumer(name, handlers[name], client, worker.concurrency, rng) for name in worker.queues]
+        consumers = _consumers(worker, config.app, redis, handlers.Parts(gateway, around, queues))
         dependencies = health.Dependencies(probes.checks, rng)
         app = _application(consumers, stop, dependencies, gateway, metrics)
         runner = await listen(app, host, port, drain_seconds=1)
         watches = [
             asyncio.create_task(dependencies.watch()),
             asyncio.create_task(monitor.watch(lambda: gateway.current.router.backends, rng)),
-            asyncio.create_task(_watch_depth([JobQueue(name, client) for name in worker.queues], metrics)),
+            asyncio.create_task(depth.watch([queues[name] for name in worker.queues], metrics)),
+            asyncio.create_task(blocking.watch(lambda: [job for c in consumers for job in c.running])),
         ]
         if around.database is not None:
-            watches.append(asyncio.create_task(LedgerConsumer(config.redis, around.database, config.app).run()))
+            watches.append(asyncio.create_task(LedgerConsumer(redis, around.database, config.app).run()))
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         for consumer in consumers:
@@ -93,6 +87,14 @@ async def _work(config: ServiceConfig, worker: WorkerConfig, host: str, port: in
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*watches)
             await runner.cleanup()
+
+
+def _consumers(worker: WorkerConfig, app: str, redis: RedisConfig, parts: handlers.Parts) -> list[Consumer]:
+    rate = worker.rate_limit
+    pace = Pace(worker.concurrency) if rate is None else Pace(worker.concurrency, rate.max, rate.per_seconds)
+    found = handlers.handlers_of(worker.queues, parts)
+    opened = partial(connect, redis)
+    return [Consumer(name, handler, opened, pace, parts.around.rng, app) for name, handler in found.items()]
 
 
 def _application(
@@ -114,13 +116,3 @@ def _application(
         registry=metrics.registry,
     )
     return app
-
-
-async def _watch_depth(queues: list[JobQueue], metrics: Metrics) -> None:
-    while True:
-        for queue in queues:
-            # What cannot be asked keeps its last value; health says that Redis is gone.
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(DEPTH_SECONDS):
-                    metrics.queue_depth.labels(queue.name).set(await queue.depth())
-        await asyncio.sleep(DEPTH_SECONDS)

@@ -76,3 +76,9 @@ class Metrics:
             registry=registry,
         )
         self.queue_depth = Gauge("ai_queue_depth", "Jobs that wait, run or are due.", ["queue"], registry=registry)
+        self.queue_oldest_age = Gauge(
+            "ai_queue_oldest_age_seconds",
+            "How long the job has waited that has waited longest, beyond what it was meant to.",
+            ["queue"],
+            registry=registry,
+        )
