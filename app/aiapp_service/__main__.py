@@ -19,6 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, WrongConfig, load, mock_config
+from aiapp_service.jobs.commands import COMMANDS
 
 log = logging.getLogger("aiapp_service")
 
@@ -114,6 +115,19 @@ def healthcheck(port: tuple[int, ...]) -> None:
         except OSError:
             continue
     _fail(f"nothing answers on port {', '.join(map(str, port))}", 1)
+
+
+@main.group()
+@_config
+@click.pass_context
+def jobs(context: click.Context, path: Path | None) -> None:
+    """Look at background jobs, cancel them, run failed ones again."""
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
+    context.obj, _ = _configured(path)
+
+
+for _command in COMMANDS:
+    jobs.add_command(_command)
 
 
 @main.command("hash-key")

@@ -65,7 +65,8 @@ class Doorkeeper:
         client = self._keys.client_of(digest) if self._keys is not None else None
         if client is None:
             raise _unknown("the API key is not valid")
-        return Principal(client.name, client.tenant, client.user, address, client.models, self._limits_of(client))
+        limits = self._limits_of(client)
+        return Principal(client.name, client.tenant, client.user, address, client.models, limits, client.admin)
 
     def _limits_of(self, client: Client) -> RateLimitConfig | None:
         """The client's own limits; where it has some, those it does not name are the app's."""

@@ -4,6 +4,7 @@
                                                                     sha256: HEX
                                                                     models: [chat]
                                                                     requestsPerMinute: 60
+                                                                    admin: true
 
 What is wrong with a file is said by the names of fields; a word of its content could be the key.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated, Self
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StrictBool, StringConstraints, ValidationError, model_validator
 
 from aiapp_service.config import RateLimitConfig
 from aiapp_service.config.base import Section
@@ -39,6 +40,7 @@ class Client:
     user: str = ""
     models: frozenset[str] | None = None
     rate_limit: RateLimitConfig | None = None
+    admin: bool = False
 
 
 class _Mapping(Section):
@@ -50,6 +52,7 @@ class _Mapping(Section):
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
     concurrent_requests: int | None = Field(default=None, ge=1)
+    admin: StrictBool = False
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
@@ -95,7 +98,7 @@ def read(name: str, content: str) -> tuple[bytes, Client]:
         return digest(content), Client(name, name)
     mapping = _parsed(content)
     models = frozenset(mapping.models) if mapping.models is not None else None
-    return mapping.digest(), Client(name, mapping.tenant or name, mapping.user, models, mapping.limits())
+    return mapping.digest(), Client(name, mapping.tenant or name, mapping.user, models, mapping.limits(), mapping.admin)
 
 
 def _parsed(content: str) -> _Mapping:

@@ -17,6 +17,7 @@ from aiapp_service.http import health
 from aiapp_service.http.auth import authenticating
 from aiapp_service.http.calls import observing
 from aiapp_service.http.cors import preflights, sharing
+from aiapp_service.http.jobs import JobsApi
 from aiapp_service.http.messages import MessagesApi
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
@@ -30,6 +31,7 @@ from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from aiapp_service.jobs.queues import Queues
     from aiapp_service.stores.postgres import Database
 
 log = logging.getLogger(__name__)
@@ -43,8 +45,9 @@ def application(
     ready: Callable[[], str],
     health_document: Callable[[], Mapping[str, Any]],
     database: "Database | None" = None,
+    queues: "Queues | None" = None,
 ) -> web.Application:
-    """The aiohttp application; `database` holds what /v1/usage tells."""
+    """The aiohttp application; `database` holds what /v1/usage tells, `queues` what /v1/jobs does."""
     config = gateway.current.config
     app = web.Application(
         client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), preflights(gateway), authenticating(gateway)]
@@ -54,6 +57,7 @@ def application(
     MessagesApi(gateway, metrics).add_to(app)
     ResponsesApi(gateway, metrics).add_to(app)
     UsageApi(database, gateway).add_to(app)
+    JobsApi(queues, gateway).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
@@ -75,6 +79,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             lambda: "the service is stopping" if stop.is_set() else "",
             lambda: health.document(dependencies, gateway.current.router),
             around.database,
+            around.queues,
         )
         runner = await listen(app, host, port, drain_seconds=config.drain_seconds)
         watches = [

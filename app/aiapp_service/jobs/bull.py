@@ -14,9 +14,9 @@ ATTEMPTS = 5
 BACKOFF = "full-jitter"
 KEEP_RESULT_SECONDS = 3600.0
 MOST_KEEP_RESULT_SECONDS = 30 * 24 * 3600.0
-MOST_KEPT = 10_000
+MOST_KEPT = 1_000
 KEEP_FAILED_SECONDS = 14 * 24 * 3600
-KEEP_FAILED = {"age": KEEP_FAILED_SECONDS, "count": MOST_KEPT}
+KEEP_FAILED = {"age": KEEP_FAILED_SECONDS, "count": 10_000}
 # The library looks at the ages of all results of a queue with the limit of the one that ends. Each job's own limit
 # is kept by _EXPIRING; this is what is left for the queue as a whole.
 KEEP_DONE = {"age": int(MOST_KEEP_RESULT_SECONDS), "count": MOST_KEPT}

@@ -106,7 +106,7 @@ class JobQueue:
         return ids
 
     async def state(self, job_id: str) -> str:
-        """waiting, prioritized, active, delayed, completed, failed or unknown.
+        """waiting, active, delayed, completed, failed or unknown.
 
         Raises:
             StoreDown: Redis does not answer.
@@ -114,7 +114,8 @@ class JobQueue:
         async with answering():
             if not await self.client.exists(self.prefix + job_id):
                 return "unknown"
-            return str(await self.bull.getJobState(job_id))
+            state = str(await self.bull.getJobState(job_id))
+        return "waiting" if state in {"prioritized", "waiting-children", "paused"} else state
 
     async def result(self, job_id: str) -> Any:
         """What the handler of a completed job gave; None for another one.

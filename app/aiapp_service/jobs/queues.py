@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis
-
 from aiapp_service.config import RedisConfig
-from aiapp_service.jobs.redis import connect
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from aiapp_service.jobs.queue import JobQueue
+
+# Those that the workers of this service know; `usage` is a stream of its own, see billing/consumer.py.
+KNOWN = ("embeddings", "batches", "fine-tune")
 
 
 class Queues:
@@ -27,8 +29,9 @@ class Queues:
             OSError: the file with the URL of Redis cannot be read.
         """
         if name not in self._queues:
-            # The library takes a while to load: a service that adds no job starts without it.
+            # The libraries take a while to load: a service that adds no job starts without them.
             from aiapp_service.jobs.queue import JobQueue  # noqa: PLC0415
+            from aiapp_service.jobs.redis import connect  # noqa: PLC0415
 
             if self._client is None:
                 self._client = connect(self._config)

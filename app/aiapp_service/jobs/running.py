@@ -30,11 +30,10 @@ class Ending(StrEnum):
 class Run:
     """A job, its handler, and the library's side of both."""
 
-    def __init__(self, raw: bullmq.Job, token: str, handler: Handler, heed_seconds: float = HEED_SECONDS) -> None:
+    def __init__(self, raw: bullmq.Job, token: str, handler: Handler) -> None:
         self._raw = raw
         self._token = token
         self._handler = handler
-        self._heed_seconds = heed_seconds
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._why: Ending | None = None
         self.job = Job(raw.id, raw.name, raw.data, raw.attemptsMade + 1, report=self._report)
@@ -69,7 +68,7 @@ class Run:
 
     async def _stop(self, work: "asyncio.Future[Any]") -> None:
         if self._why is not Ending.GIVEN_BACK:
-            await asyncio.wait((work,), timeout=self._heed_seconds)
+            await asyncio.wait((work,), timeout=HEED_SECONDS)
         if not work.done():
             work.cancel()
             await asyncio.wait((work,), timeout=CLEAN_UP_SECONDS)

@@ -11,7 +11,7 @@ class Principal:
 
     `key` names the API key or the token's subject; it is never the secret itself. `tenant` is whose data may be
     seen: caches, files and usage are partitioned by it. `models` are the only ones that may be asked, None: all.
-    `rate_limit` is the key's own, in place of the app's.
+    `rate_limit` is the key's own, in place of the app's. An `admin` may see and change the jobs of all tenants.
     """
 
     key: str = ""
@@ -20,6 +20,7 @@ class Principal:
     address: str = ""
     models: frozenset[str] | None = None
     rate_limit: RateLimitConfig | None = None
+    admin: bool = False
 
     def may_ask(self, model: str) -> bool:
         """Whether this model is there for whoever this is."""

@@ -1,0 +1,1 @@
+"""Background jobs with a real Redis."""
