@@ -1,10 +1,13 @@
 """Tokens, as the sizes of chunks are counted: OpenAI's cl100k_base, whose table is part of the library's wheel."""
 
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import bpe_openai
+if TYPE_CHECKING:
+    import bpe_openai
 
 ENCODING = "cl100k_base"
 # The library takes no more than a million characters at once, and memory grows with the longest piece.
@@ -12,8 +15,12 @@ _PIECE = 50_000
 
 
 @cache
-def _encoding() -> bpe_openai.Encoding:
-    """Loaded with the first text: it takes 60 MB of memory."""
+def _encoding() -> "bpe_openai.Encoding":
+    """Loaded with the first text: the library reads all of its tables, which take 90 MB of memory."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import bpe_openai  # noqa: PLC0415
+
     return bpe_openai.get_encoding(ENCODING)
 
 

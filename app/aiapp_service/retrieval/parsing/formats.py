@@ -59,7 +59,9 @@ def format_of(filename: str, body: bytes) -> Format:
         return Format.TEXT
     if found is None:
         known = "text, source code, Markdown, HTML, PDF and DOCX"
-        raise Unreadable(f"files of the kind {suffix[:20] or 'without a name'} are not read: {known} are", "unsupported_file")
+        raise Unreadable(
+            f"files of the kind {suffix[:20] or 'without a name'} are not read: {known} are", "unsupported_file"
+        )
     return found
 
 
