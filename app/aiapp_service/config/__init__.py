@@ -49,6 +49,7 @@ from aiapp_service.config.models import (
     TimeoutsConfig,
     TokenPrices,
 )
+from aiapp_service.config.retrieval import PgvectorConfig, PineconeConfig, QdrantConfig, VectorStoreConfig
 from aiapp_service.config.storage import FilesConfig, ObjectStoreConfig
 
 __all__ = [
@@ -77,10 +78,13 @@ __all__ = [
     "ModelConfig",
     "ModelKind",
     "ObjectStoreConfig",
+    "PgvectorConfig",
+    "PineconeConfig",
     "PriceConfig",
     "PromptConfig",
     "ProviderConfig",
     "ProviderKind",
+    "QdrantConfig",
     "QueueRateConfig",
     "RateLimitConfig",
     "RedisConfig",
@@ -90,6 +94,7 @@ __all__ = [
     "TimeoutsConfig",
     "TokenPrices",
     "TracingConfig",
+    "VectorStoreConfig",
     "WorkerConfig",
     "WrongConfig",
     "dump",
@@ -162,6 +167,7 @@ class ServiceConfig(Section):
     redis: RedisConfig | None = None
     object_store: ObjectStoreConfig | None = None
     files: FilesConfig = FilesConfig()
+    vector_store: VectorStoreConfig = VectorStoreConfig()
     tracing: TracingConfig | None = None
     drain_seconds: float = Field(default=30, ge=0, description="How long running streams may finish on stop.")
 
@@ -185,6 +191,9 @@ class ServiceConfig(Section):
         embedding = {model.name for model in self.models if model.kind is ModelKind.EMBEDDING}
         if semantic is not None and semantic.embedding_model not in embedding:
             raise ValueError(f"cache.semantic.embeddingModel: no embedding model is named {semantic.embedding_model}")
+        wanted = self.vector_store.embedding_model
+        if wanted is not None and wanted not in embedding:
+            raise ValueError(f"vectorStore.embeddingModel: no embedding model is named {wanted}")
         return self
 
     def structural(self) -> "ServiceConfig":
@@ -194,6 +203,8 @@ class ServiceConfig(Section):
             database=self.database,
             redis=self.redis,
             object_store=self.object_store,
+            # Its embedding model may change while the service runs: stores that exist keep theirs.
+            vector_store=self.vector_store.model_copy(update={"embedding_model": None}),
             workers=self.workers,
             tracing=self.tracing,
             drain_seconds=self.drain_seconds,

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from aiapp_service.db import semantic_cache
+from aiapp_service.db import semantic_cache, vector_stores
 from aiapp_service.db.connect import CONNECT_SECONDS, WrongUrl, connection_string, read_url, retrying
 from aiapp_service.telemetry.logs import without_secrets
 
@@ -84,6 +84,7 @@ def _upgrade(connection: Connection) -> str:
     command.upgrade(config, "head")
     # An extension may have come since the migration that asked for it.
     semantic_cache.create_where_possible(connection)
+    vector_stores.add_vectors_where_possible(connection)
     connection.commit()
     return latest()
 

@@ -38,14 +38,15 @@ def create_where_possible(connection: Connection) -> None:
     """Create the table, unless it is there or pgvector is not to be had. Never fails for want of pgvector."""
     if connection.scalar(text(f"SELECT to_regclass('{TABLE}')")) is not None:
         return
-    if not _has_vector(connection):
+    if not has_vector(connection):
         log.info("no table for the semantic cache: the database has no extension vector (pgvector) for us")
         return
     for statement in _STATEMENTS:
         connection.execute(text(statement))
 
 
-def _has_vector(connection: Connection) -> bool:
+def has_vector(connection: Connection) -> bool:
+    """Whether the database has pgvector, creating the extension where we may."""
     installed = connection.scalar(text(_STATE))
     if installed is None:
         return False

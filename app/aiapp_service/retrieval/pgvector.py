@@ -1,0 +1,84 @@
+"""Vectors in PostgreSQL, by pgvector.
+
+A small store is compared as a whole: that is exact, and quick because its chunks are found by an index of their own.
+A large one is searched by the index of its number of dimensions (HNSW), which all stores share: the search goes on in
+it until enough chunks of the store have been met, that fulfil the filter.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from aiapp_service.retrieval.chunk_table import ChunkTable
+from aiapp_service.retrieval.index import Embedded, Hit, Place, Query
+from aiapp_service.retrieval.search_sql import Search, candidates
+from aiapp_service.stores.postgres import Database
+
+MOST_EXACT = 5_000
+_LEAST_EFFORT = 100
+_MOST_EFFORT = 1000
+_MANY = """
+    SELECT count(*) > %(most)s FROM (
+        SELECT FROM vector_store_chunks WHERE store_id = %(store)s LIMIT %(most)s + 1
+    ) AS first_ones
+"""
+
+
+class PgvectorIndex:
+    """Everything in one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._table = ChunkTable(database)
+        # Stores that were seen to be large; they rarely become small again.
+        self._large: set[str] = set()
+
+    async def hashes(self, place: Place, numbers: range) -> dict[int, bytes]:
+        """Of the chunks with these numbers that this reading has written: the hashes of their texts."""
+        return await self._table.hashes(place, numbers)
+
+    async def upsert(self, place: Place, chunks: Sequence[Embedded]) -> None:
+        """Add chunks."""
+        await self._table.write(place, chunks, vectors=True)
+
+    async def finish(self, place: Place) -> None:
+        """All chunks of the file are there."""
+        await self._table.finish(place)
+
+    async def delete(self, tenant: str, store: str, file: str | None = None) -> bool:
+        """Remove a file with its chunks, or the whole store; False where there is none."""
+        if file is None:
+            return await self._table.delete_store(tenant, store)
+        return await self._table.delete_file(tenant, store, file) is not None
+
+    async def describe(self, tenant: str, store: str, file: str, attributes: dict[str, Any]) -> bool:
+        """Give a file these attributes; False where there is none."""
+        return await self._table.describe(tenant, store, file, attributes)
+
+    async def search(self, query: Query) -> list[Hit]:
+        """The best chunks, best first."""
+        search = Search(query)
+        if query.vector is None:
+            return await self._table.search(search.by_text())
+        if not await self._is_large(query.store):
+            return await self._table.search(search.by_vectors(exact=True))
+        effort = min(_MOST_EFFORT, max(_LEAST_EFFORT, candidates(query)))
+        settings = f"SET LOCAL hnsw.iterative_scan = strict_order; SET LOCAL hnsw.ef_search = {effort}"
+        return await self._table.search(search.by_vectors(exact=False), settings)
+
+    async def close(self) -> None:
+        """The connections are the database's."""
+
+    async def _is_large(self, store: str) -> bool:
+        if store in self._large:
+            return True
+        fields = {"store": store, "most": MOST_EXACT}
+
+        async def ask(connection: psycopg.AsyncConnection) -> bool:
+            row = await (await connection.execute(_MANY, fields)).fetchone()
+            return row is not None and bool(row[0])
+
+        large = await self._table.run(ask)
+        if large:
+            self._large.add(store)
+        return large

@@ -1,0 +1,99 @@
+"""Vectors in another store, everything else in PostgreSQL: texts, words, attributes, and what belongs to whom.
+
+Vectors are written first and texts then, so that a text that is there has its vector; a vector without a text is never
+given to anybody. Words are always looked up in PostgreSQL, which puts both lists together.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from aiapp_service.retrieval.chunk_table import ChunkTable
+from aiapp_service.retrieval.index import Embedded, Gone, Hit, Place, Query
+from aiapp_service.retrieval.search_sql import Search, candidates
+from aiapp_service.stores.postgres import Database
+
+
+class Vectors(Protocol):
+    """A store of vectors. Each method raises StoreDown or StoreRefused where it does not answer or let us."""
+
+    async def put(self, place: Place, vectors: Sequence[tuple[UUID, Sequence[float]]]) -> None:
+        """Add vectors, in place of those of the same ids."""
+
+    async def remove(self, ids: Sequence[UUID], tenant: str) -> None:
+        """Remove vectors; that there are none of these ids is no error."""
+
+    async def remove_store(self, tenant: str, store: str) -> None:
+        """Remove all vectors of a store."""
+
+    async def describe(self, tenant: str, store: str, file: str, attributes: Mapping[str, Any]) -> None:
+        """Let filters see these attributes of a file, and no others."""
+
+    async def nearest(self, query: Query, limit: int) -> list[tuple[UUID, float]]:
+        """Ids and cosines of the vectors that are nearest, nearest first."""
+
+    async def check(self) -> None:
+        """Raise whatever says that it does not answer."""
+
+    async def close(self) -> None:
+        """Give up the connections."""
+
+
+class SplitIndex:
+    """An index made of both."""
+
+    def __init__(self, database: Database, vectors: Vectors) -> None:
+        self._table = ChunkTable(database)
+        self._vectors = vectors
+
+    async def hashes(self, place: Place, numbers: range) -> dict[int, bytes]:
+        """Of the chunks with these numbers that this reading has written: the hashes of their texts."""
+        return await self._table.hashes(place, numbers)
+
+    async def upsert(self, place: Place, chunks: Sequence[Embedded]) -> None:
+        """Add chunks."""
+        ids = [place.chunk_id(entry.chunk.number) for entry in chunks]
+        await self._vectors.put(place, [(id_, entry.vector) for id_, entry in zip(ids, chunks, strict=True)])
+        try:
+            await self._table.write(place, chunks, vectors=False)
+        except Gone:
+            await self._vectors.remove(ids, place.tenant)
+            raise
+
+    async def finish(self, place: Place) -> None:
+        """All chunks of the file are there."""
+        await self._table.finish(place)
+
+    async def delete(self, tenant: str, store: str, file: str | None = None) -> bool:
+        """Remove a file with its chunks, or the whole store; False where there is none."""
+        if file is not None:
+            ids = await self._table.delete_file(tenant, store, file)
+            if ids:
+                await self._vectors.remove(ids, tenant)
+            return ids is not None
+        found = await self._table.delete_store(tenant, store)
+        if found:
+            await self._vectors.remove_store(tenant, store)
+        return found
+
+    async def describe(self, tenant: str, store: str, file: str, attributes: dict[str, Any]) -> bool:
+        """Give a file these attributes; False where there is none."""
+        found = await self._table.describe(tenant, store, file, attributes)
+        if found:
+            await self._vectors.describe(tenant, store, file, attributes)
+        return found
+
+    async def search(self, query: Query) -> list[Hit]:
+        """The best chunks, best first."""
+        search = Search(query)
+        if query.vector is None:
+            return await self._table.search(search.by_text())
+        return await self._table.search(search.by_ids(await self._vectors.nearest(query, candidates(query))))
+
+    async def check(self) -> None:
+        """Raise whatever says that the store of vectors does not answer."""
+        await self._vectors.check()
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        await self._vectors.close()

@@ -1,0 +1,245 @@
+"""What each backend of the index has to do. pgvector is real; Qdrant runs inside its client, or at a URL."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+
+from aiapp_service.retrieval.chunking import Chunk
+from aiapp_service.retrieval.filters import parse
+from aiapp_service.retrieval.index import Embedded, Gone, Hit, Index, Place, Query
+from aiapp_service.retrieval.pgvector import PgvectorIndex
+from aiapp_service.stores.postgres import Database
+from psycopg.types.json import Jsonb
+
+TENANT = "acme"
+
+
+class Stores:
+    """Stores and files as the API would have made them."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def store(self, tenant: str = TENANT) -> str:
+        name = f"vs_{uuid.uuid4().hex}"
+        self._connection.execute(
+            "INSERT INTO vector_stores (id, tenant, name, metadata, embedding_model) VALUES (%s, %s, '', '{}', 'embed')",
+            (name, tenant),
+        )
+        return name
+
+    def file(self, store: str, file: str, tenant: str = TENANT, **attributes: Any) -> Place:
+        place = Place(tenant, store, file, uuid.uuid4().hex, attributes)
+        self._connection.execute(
+            "INSERT INTO vector_store_files (store_id, file_id, tenant, ingestion, filename, status, attributes,"
+            " chunk_tokens, overlap_tokens) VALUES (%s, %s, %s, %s, %s, 'in_progress', %s, 800, 400)",
+            (store, file, tenant, place.ingestion, f"{file}.txt", Jsonb(attributes)),
+        )
+        return place
+
+    def status(self, place: Place) -> tuple[str, int]:
+        row = self._connection.execute(
+            "SELECT status, usage_bytes FROM vector_store_files WHERE store_id = %s AND file_id = %s",
+            (place.store, place.file),
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def chunks(self, store: str) -> int:
+        row = self._connection.execute(
+            "SELECT count(*) FROM vector_store_chunks WHERE store_id = %s", (store,)
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+@pytest.fixture
+def stores(connection: psycopg.Connection) -> Stores:
+    return Stores(connection)
+
+
+@pytest.fixture(params=["pgvector"])
+async def index(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Index]:
+    made = PgvectorIndex(database)
+    yield made
+    await made.close()
+
+
+def embedded(number: int, text: str, *vector: float) -> Embedded:
+    return Embedded(Chunk(number, text, 10 * number, 10 * number + len(text), number + 1), vector)
+
+
+async def added(index: Index, place: Place, *chunks: Embedded) -> Place:
+    await index.upsert(place, chunks)
+    await index.finish(place)
+    return place
+
+
+def numbers(hits: Sequence[Hit]) -> list[tuple[str, int]]:
+    return [(hit.file, hit.number) for hit in hits]
+
+
+async def animals(index: Index, stores: Stores) -> str:
+    store = stores.store()
+    await added(
+        index,
+        stores.file(store, "cats", kind="pet", legs=4, indoor=True),
+        embedded(0, "Cats sleep for most of the day.", 1, 0, 0, 0),
+        embedded(1, "A kitten plays with wool.", 0.9, 0.1, 0, 0),
+    )
+    await added(index, stores.file(store, "birds", kind="wild", legs=2), embedded(0, "Swallows fly south.", 0, 1, 0, 0))
+    await added(index, stores.file(store, "fish"), embedded(0, "Trout swim in cold rivers.", 0, 0, 1, 0))
+    return store
+
+
+async def test_vectors_find_what_is_near(index: Index, stores: Stores) -> None:
+    store = await animals(index, stores)
+    hits = await index.search(Query(TENANT, store, 2, vector=[1, 0, 0, 0]))
+    assert numbers(hits) == [("cats", 0), ("cats", 1)]
+    first = hits[0]
+    assert (first.filename, first.text) == ("cats.txt", "Cats sleep for most of the day.")
+    assert (first.start, first.end, first.page) == (0, 31, 1)
+    assert first.attributes == {"kind": "pet", "legs": 4, "indoor": True}
+    assert [round(hit.score, 2) for hit in hits] == [1.0, 0.99]
+
+
+async def test_words_find_what_has_them(index: Index, stores: Stores) -> None:
+    store = await animals(index, stores)
+    hits = await index.search(Query(TENANT, store, 5, text="Which animals are swimming in a river?"))
+    assert numbers(hits) == [("fish", 0)]
+    assert hits[0].score == 1.0
+    assert await index.search(Query(TENANT, store, 5, text="the of ?!")) == []
+
+
+async def test_both_together_are_fused_by_rank(index: Index, stores: Stores) -> None:
+    store = await animals(index, stores)
+    both = Query(TENANT, store, 4, vector=[0.9, 0.2, 0, 0], text="swallows and kitten wool")
+    hits = await index.search(both)
+    # Second by its vector and first by its words.
+    assert numbers(hits)[0] == ("cats", 1)
+    assert {file for file, _ in numbers(hits)} == {"cats", "birds", "fish"}
+    assert all(0 <= hit.score <= 1 for hit in hits)
+    only_text = Query(TENANT, store, 1, vector=[0, 0, 1, 0], text="kitten", vector_weight=0.0)
+    assert numbers(await index.search(only_text)) == [("cats", 1)]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"type": "eq", "key": "kind", "value": "pet"}, {"cats"}),
+        ({"type": "ne", "key": "kind", "value": "pet"}, {"birds", "fish"}),
+        ({"type": "eq", "key": "legs", "value": 4.0}, {"cats"}),
+        ({"type": "eq", "key": "legs", "value": "4"}, set()),
+        ({"type": "eq", "key": "indoor", "value": True}, {"cats"}),
+        ({"type": "gt", "key": "legs", "value": 2}, {"cats"}),
+        ({"type": "gte", "key": "legs", "value": 2}, {"cats", "birds"}),
+        ({"type": "lt", "key": "legs", "value": 3.5}, {"birds"}),
+        ({"type": "lte", "key": "legs", "value": 2}, {"birds"}),
+        ({"type": "gt", "key": "kind", "value": 0}, set()),
+        ({"type": "in", "key": "kind", "value": ["pet", "wild"]}, {"cats", "birds"}),
+        ({"type": "in", "key": "legs", "value": [2, "x"]}, {"birds"}),
+        ({"type": "nin", "key": "kind", "value": ["pet", "wild"]}, {"fish"}),
+        ({"type": "eq", "key": "no such", "value": 1}, set()),
+        (
+            {
+                "type": "or",
+                "filters": [
+                    {"type": "eq", "key": "legs", "value": 2},
+                    {
+                        "type": "and",
+                        "filters": [
+                            {"type": "eq", "key": "kind", "value": "pet"},
+                            {"type": "ne", "key": "legs", "value": 4},
+                        ],
+                    },
+                ],
+            },
+            {"birds"},
+        ),
+    ],
+)
+async def test_filters(index: Index, stores: Stores, given: dict[str, Any], found: set[str]) -> None:
+    store = await animals(index, stores)
+    hits = await index.search(Query(TENANT, store, 10, vector=[1, 1, 1, 0], filter=parse(given)))
+    assert {hit.file for hit in hits} == found
+    both = Query(TENANT, store, 10, vector=[1, 1, 1, 0], text="cats swallows trout", filter=parse(given))
+    assert {hit.file for hit in await index.search(both)} == found
+
+
+async def test_nothing_is_found_in_other_stores_or_for_other_tenants(index: Index, stores: Stores) -> None:
+    store, other = await animals(index, stores), stores.store("globex")
+    await added(index, stores.file(other, "secret", "globex"), embedded(0, "Cats rule.", 1, 0, 0, 0))
+    for kind in ({"vector": [1, 0, 0, 0]}, {"text": "cats"}, {"vector": [1, 0, 0, 0], "text": "cats"}):
+        assert {hit.file for hit in await index.search(Query(TENANT, store, 10, **kind))} <= {"cats", "birds", "fish"}
+        assert numbers(await index.search(Query("globex", other, 10, **kind))) == [("secret", 0)]
+        # The name of a store is of no use to whom it does not belong.
+        assert await index.search(Query(TENANT, other, 10, **kind)) == []
+    assert not await index.delete(TENANT, other)
+    assert not await index.delete(TENANT, other, "secret")
+    assert not await index.describe(TENANT, other, "secret", {"a": 1})
+    assert numbers(await index.search(Query("globex", other, 10, vector=[1, 0, 0, 0]))) == [("secret", 0)]
+
+
+async def test_writing_twice_changes_nothing(index: Index, stores: Stores) -> None:
+    store = stores.store()
+    place, chunk = stores.file(store, "one"), embedded(0, "Once.", 1, 0, 0, 0)
+    assert await index.hashes(place, range(2)) == {}
+    await index.upsert(place, [chunk])
+    await index.upsert(place, [chunk])
+    assert await index.hashes(place, range(2)) == {0: chunk.chunk.hash}
+    await index.finish(place)
+    assert stores.status(place) == ("completed", len("Once."))
+    assert stores.chunks(store) == 1
+    assert numbers(await index.search(Query(TENANT, store, 10, vector=[1, 0, 0, 0]))) == [("one", 0)]
+
+
+async def test_what_is_deleted_is_not_found_and_cannot_come_back(index: Index, stores: Stores) -> None:
+    store = await animals(index, stores)
+    late = stores.file(store, "late")
+    await index.upsert(late, [embedded(0, "Cats again.", 1, 0, 0, 0)])
+    assert await index.delete(TENANT, store, "late")
+    assert await index.delete(TENANT, store, "cats")
+    assert not await index.delete(TENANT, store, "cats")
+    for write in (index.upsert(late, [embedded(1, "Cats?", 1, 0, 0, 0)]), index.finish(late)):
+        with pytest.raises(Gone):
+            await write
+    hits = await index.search(Query(TENANT, store, 10, vector=[1, 0, 0, 0], text="cats"))
+    assert {hit.file for hit in hits} == {"birds", "fish"}
+    assert await index.delete(TENANT, store)
+    assert not await index.delete(TENANT, store)
+    assert (stores.chunks(store), await index.search(Query(TENANT, store, 10, vector=[1, 0, 0, 0]))) == (0, [])
+
+
+async def test_an_older_reading_may_not_write_into_a_newer_one(index: Index, stores: Stores) -> None:
+    store = stores.store()
+    old = stores.file(store, "one")
+    await index.delete(TENANT, store, "one")
+    new = await added(index, stores.file(store, "one"), embedded(0, "New.", 1, 0, 0, 0))
+    with pytest.raises(Gone):
+        await index.upsert(old, [embedded(0, "Old.", 1, 0, 0, 0)])
+    assert [hit.text for hit in await index.search(Query(TENANT, store, 10, vector=[1, 0, 0, 0]))] == ["New."]
+    assert stores.status(new)[0] == "completed"
+
+
+async def test_attributes_can_change(index: Index, stores: Stores) -> None:
+    store = await animals(index, stores)
+    assert await index.describe(TENANT, store, "fish", {"kind": "pet"})
+    query = Query(TENANT, store, 10, vector=[1, 1, 1, 0], filter=parse({"type": "eq", "key": "kind", "value": "pet"}))
+    assert {(hit.file, hit.attributes["kind"]) for hit in await index.search(query)} == {
+        ("cats", "pet"),
+        ("fish", "pet"),
+    }
+    assert not await index.describe(TENANT, store, "nobody", {})
+
+
+async def test_many_at_once(index: Index, stores: Stores) -> None:
+    store = stores.store()
+    places = [stores.file(store, f"f{number}") for number in range(20)]
+    await asyncio.gather(
+        *(added(index, place, embedded(0, f"Text {n}.", 1, n, 0, 0)) for n, place in enumerate(places))
+    )
+    assert len(await index.search(Query(TENANT, store, 50, vector=[1, 0, 0, 0]))) == 20
