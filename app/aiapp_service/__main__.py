@@ -80,10 +80,12 @@ def worker(path: Path | None, host: str, port: int, name: str) -> None:
 )
 def migrate(url_file: Path) -> None:
     """Bring the database to the schema of this version."""
+    from aiapp_service.db.migrate import end_on_sigterm
     from aiapp_service.db.migrate import migrate as bring_up_to_date
     from aiapp_service.telemetry.logs import set_up
 
     set_up(os.environ.get("LOG_LEVEL", "INFO"))
+    end_on_sigterm()
     sys.exit(bring_up_to_date(url_file))
 
 

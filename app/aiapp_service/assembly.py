@@ -1,6 +1,7 @@
 """Configuration -> what runs: routes and stages."""
 
 from aiapp_service.config import ServiceConfig
+from aiapp_service.files import WatchedFiles
 from aiapp_service.gateway import Gateway, Running
 from aiapp_service.limits.stage import limits
 from aiapp_service.llm import setup
@@ -21,12 +22,15 @@ def build(config: ServiceConfig, around: Surroundings, before: Running | None = 
     """Routes and stages of `config`, knowing what `before` knows."""
     known = before.router if before is not None else None
     router = setup.router(config, around.session, around.metrics, around.rng, known)
-    prompts = Prompts(config.prompts)
-    run = pipeline(_stages(config, around, router, prompts), dispatching(router))
-    return Running(config, router, run, around.entrance.doorkeeper(config), around.responses, prompts)
+    files = WatchedFiles(before.files if before is not None else None)
+    prompts = Prompts(config.prompts, files)
+    run = pipeline(_stages(config, around, router, prompts, files), dispatching(router))
+    return Running(config, router, run, around.entrance.doorkeeper(config), around.responses, prompts, files)
 
 
-def _stages(config: ServiceConfig, around: Surroundings, router: Router, prompts: Prompts) -> list[Stage]:
+def _stages(
+    config: ServiceConfig, around: Surroundings, router: Router, prompts: Prompts, files: WatchedFiles
+) -> list[Stage]:
     """From the outermost to the innermost."""
     limited = limits(config, around.shared_limits, around.local_limits, around.metrics)
     settles = [] if limited is None else [limited.settle]
@@ -36,18 +40,18 @@ def _stages(config: ServiceConfig, around: Surroundings, router: Router, prompts
         *([] if around.tracing is None else [around.tracing.stage]),
         accounting(*settles),
         prompts.stage,
-        *_guarding(config, around),
+        *_guarding(config, around, files),
         *([] if limited is None else [limited.admit]),
         *_caching(config, router, around),
     ]
 
 
-def _guarding(config: ServiceConfig, around: Surroundings) -> list[Stage]:
+def _guarding(config: ServiceConfig, around: Surroundings, files: WatchedFiles) -> list[Stage]:
     if not config.guardrails:
         return []
     from aiapp_service.guardrails.setup import stage  # noqa: PLC0415
 
-    return [stage(config, around.session, around.metrics)]
+    return [stage(config, around.session, around.metrics, files)]
 
 
 def _caching(config: ServiceConfig, router: Router, around: Surroundings) -> list[Stage]:

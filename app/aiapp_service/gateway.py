@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from aiapp_service.auth.doorkeeper import Doorkeeper
 from aiapp_service.config import ServiceConfig
+from aiapp_service.files import WatchedFiles
 from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.exchange import Next
 from aiapp_service.prompts.stage import Prompts
@@ -24,6 +25,7 @@ class Running:
     doorkeeper: Doorkeeper
     responses: ResponseStore
     prompts: Prompts
+    files: WatchedFiles
 
 
 class Gateway:

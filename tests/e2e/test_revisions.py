@@ -4,7 +4,6 @@ import pytest
 import yaml
 
 from tests.e2e.apps import AppFactory, app_manifest
-from tests.stack.aiapp import AppHandle
 from tests.stack.client import port_forward, sdk
 from tests.stack.wait import wait_until
 
@@ -73,46 +72,3 @@ def test_missing_aiapp_crd_field_is_explained(apps: AppFactory) -> None:
     explained = apps.kube.kubectl("explain", "aiapp.spec.api.auth")
     assert "apiKeys" in explained
     assert "401" in explained
-
-
-def _data(app: AppHandle, sql: str) -> str:
-    pod = app.pods("postgres")[0]["metadata"]["name"]
-    connect = "psql -h 127.0.0.1 -U aiapp -d aiapp -qtAc"
-    script = f'PATH="$PATH:/usr/lib/postgresql/17/bin" PGPASSWORD="$(cat "$0/password")" {connect} "$1"'
-    return app.kube.kubectl("-n", app.namespace, "exec", pod, "--", "sh", "-c", script, _credentials(app), sql).strip()
-
-
-def _credentials(app: AppHandle) -> str:
-    pod = app.pods("postgres")[0]
-    container = pod["spec"]["containers"][0]
-    secret_volumes = {v["name"] for v in pod["spec"]["volumes"] if "secret" in v or "projected" in v}
-    path: str = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] in secret_volumes)
-    return path
-
-
-def test_deleted_app_leaves_data_that_a_new_one_takes_over(apps: AppFactory) -> None:
-    app = apps.apply("keeper")
-    app.wait_ready()
-    _data(app, "create table kept (word text); insert into kept values ('still here')")
-    claim = app.kube.get("PersistentVolumeClaim", "keeper-postgres", app.namespace)
-    assert claim is not None
-    app.kube.delete("AIApp", "keeper", app.namespace)
-    for kind in ("Deployment", "StatefulSet", "Service", "ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Job"):
-        wait_until(f"no {kind} left", lambda kind=kind: not app.children(kind), seconds=60)
-    wait_until("no pod left", lambda: not app.kube.list("Pod", app.namespace), seconds=60)
-    assert app.kube.get("Secret", "keeper-postgres", app.namespace), "the password stays with the data"
-    again = apps.apply("keeper")
-    again.wait_ready()
-    adopted = app.kube.get("PersistentVolumeClaim", "keeper-postgres", app.namespace)
-    assert adopted is not None
-    assert adopted["metadata"]["uid"] == claim["metadata"]["uid"]
-    assert _data(again, "select word from kept") == "still here"
-
-
-def test_deletion_policy_delete_leaves_nothing(apps: AppFactory) -> None:
-    app = apps.apply("gone", deletionPolicy="Delete")
-    app.wait_ready()
-    app.kube.delete("AIApp", "gone", app.namespace)
-    for kind in ("Pod", "StatefulSet", "PersistentVolumeClaim", "Deployment", "Job"):
-        wait_until(f"no {kind} left", lambda kind=kind: not app.children(kind), seconds=60)
-    wait_until("the password gone", lambda: app.kube.get("Secret", "gone-postgres", app.namespace) is None, seconds=60)

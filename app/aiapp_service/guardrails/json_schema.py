@@ -4,25 +4,35 @@ An answer that only calls tools has no content, and passes.
 """
 
 import json
-from pathlib import Path
 
 import jsonschema
 from jsonschema.protocols import Validator
 
-from aiapp_service.files import WatchedFile
-from aiapp_service.guardrails.passage import Place
+from aiapp_service.files import Unusable, WatchedFile
+from aiapp_service.guardrails.passage import Place, Unavailable
 
 
 class SchemaFile:
-    """A schema in a file, read again when it changes."""
+    """A schema in a file, read again when it changes. While there is none answers pass if `fail_open`."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = WatchedFile(path, _validator)
+    def __init__(self, file: WatchedFile[Validator], *, fail_open: bool) -> None:
+        self._file = file
+        self._fail_open = fail_open
 
     def fits(self, text: str) -> bool:
-        """Whether `text` is JSON that the schema allows."""
+        """Whether `text` is JSON that the schema allows.
+
+        Raises:
+            Unavailable: there is no schema, and answers must not pass without.
+        """
         try:
-            return bool(self._file.get().is_valid(json.loads(text)))
+            validator = self._file.get()
+        except Unusable as error:
+            if self._fail_open:
+                return True
+            raise Unavailable(str(error)) from error
+        try:
+            return bool(validator.is_valid(json.loads(text)))
         except (ValueError, RecursionError):
             return False
 
@@ -55,8 +65,8 @@ class JsonSchema:
             self.violated = not self._schema.fits(content)
 
 
-def _validator(content: str) -> Validator:
-    """Raises ValueError where it is no schema."""
+def validator(content: str) -> Validator:
+    """Of the text of a schema. Raises ValueError where it is none."""
     schema = json.loads(content)
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:

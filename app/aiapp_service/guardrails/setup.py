@@ -6,6 +6,7 @@ import aiohttp
 
 from aiapp_service.config import GuardrailConfig, GuardrailKind, GuardrailStage, ServiceConfig, WrongConfig
 from aiapp_service.credentials import SecretFile
+from aiapp_service.files import WatchedFiles
 from aiapp_service.guardrails.passage import Guardrail, Passage
 from aiapp_service.guardrails.rules import Rule, gate_of, rule
 from aiapp_service.guardrails.scanner import Scanner, Weigh
@@ -18,13 +19,13 @@ from aiapp_service.telemetry.metrics import Metrics
 Begin = Callable[[], Passage]
 
 
-def stage(config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Stage:
-    """All guardrails of `config`.
+def stage(config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics, files: WatchedFiles) -> Stage:
+    """All guardrails of `config`; `files` are watched for them.
 
     Raises:
         WrongConfig: one of them cannot work; names it and its field.
     """
-    made = [(wanted, _guardrail(wanted, config, session, metrics)) for wanted in config.guardrails]
+    made = [(wanted, _guardrail(wanted, config, session, metrics, files)) for wanted in config.guardrails]
     return guarding(
         [guardrail for wanted, guardrail in made if GuardrailStage.INPUT in wanted.stages],
         [guardrail for wanted, guardrail in made if GuardrailStage.OUTPUT in wanted.stages],
@@ -32,15 +33,21 @@ def stage(config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metric
 
 
 def _guardrail(
-    wanted: GuardrailConfig, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics
+    wanted: GuardrailConfig,
+    config: ServiceConfig,
+    session: aiohttp.ClientSession,
+    metrics: Metrics,
+    files: WatchedFiles,
 ) -> Guardrail:
-    begin = _judging(wanted, config, session) or _scanning(wanted)
+    begin = _judging(wanted, config, session, files) or _scanning(wanted)
     counter = metrics.violations.labels(wanted.name, wanted.action.value.lower())
     distrusts = wanted.kind is GuardrailKind.PROMPT_INJECTION
     return Guardrail(wanted.name, wanted.action, begin, counter.inc, distrusts)
 
 
-def _judging(wanted: GuardrailConfig, config: ServiceConfig, session: aiohttp.ClientSession) -> Begin | None:
+def _judging(
+    wanted: GuardrailConfig, config: ServiceConfig, session: aiohttp.ClientSession, files: WatchedFiles
+) -> Begin | None:
     """Those that judge a text as a whole."""
     if wanted.kind is GuardrailKind.LENGTH and wanted.max_characters is not None:
         from aiapp_service.guardrails.length import Length
@@ -48,12 +55,10 @@ def _judging(wanted: GuardrailConfig, config: ServiceConfig, session: aiohttp.Cl
         most = wanted.max_characters
         return lambda: Length(most)
     if wanted.kind is GuardrailKind.JSON_SCHEMA and wanted.schema_file is not None:
-        from aiapp_service.guardrails.json_schema import JsonSchema, SchemaFile
+        from aiapp_service.guardrails.json_schema import JsonSchema, SchemaFile, validator
 
-        try:
-            schema = SchemaFile(wanted.schema_file)
-        except (OSError, ValueError) as error:
-            raise WrongConfig(f"guardrail {wanted.name}: schemaFile {wanted.schema_file}: {error}") from error
+        file = files.open(f"guardrail {wanted.name}", wanted.schema_file, validator)
+        schema = SchemaFile(file, fail_open=config.fail_open)
         return lambda: JsonSchema(schema)
     if wanted.kind is GuardrailKind.MODERATION and wanted.url is not None:
         from aiapp_service.guardrails.moderation import Judge, Moderation

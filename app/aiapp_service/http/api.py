@@ -83,7 +83,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             gateway,
             metrics,
             lambda: "the service is stopping" if stop.is_set() else "",
-            lambda: health.document(dependencies, gateway.current.router),
+            lambda: health.document(dependencies, gateway.current.router, gateway.current.files.problems()),
             around.database,
             around.files,
             around.queues,

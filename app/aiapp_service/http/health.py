@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -83,11 +83,17 @@ class Dependencies:
             log.warning("dependency fails", extra={"dependency": name, "error": message})
 
 
-def document(dependencies: Dependencies, router: Router | None) -> dict[str, Any]:
-    """The JSON of /health; without a router there are no models to answer for."""
+def document(dependencies: Dependencies, router: Router | None, problems: Sequence[str] = ()) -> dict[str, Any]:
+    """The JSON of /health; without a router there are no models to answer for.
+
+    `problems` are those of prompts and schemas: requests that need them are refused, all others answered.
+    """
     checks = {name: result.document() for name, result in sorted(dependencies.results.items())}
     status = "healthy" if all(result.ok for result in dependencies.results.values()) else "degraded"
     found: dict[str, Any] = {"status": status, "checks": checks}
+    if problems:
+        found["status"] = "degraded"
+        checks["content"] = {"status": "error", "latency": 0.0, "message": "; ".join(problems)}
     if router is not None:
         _add_models(found, router)
     return {**found, "timestamp": datetime.now(UTC).isoformat()}

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from aiapp_service.config import PromptConfig, WrongConfig
-from aiapp_service.files import WatchedFile
+from aiapp_service.files import WatchedFile, WatchedFiles
 from aiapp_service.prompts.template import PromptTemplate, parse
 
 _NUMBERS = re.compile(r"(\d+)")
@@ -24,22 +23,24 @@ class Library:
     """Templates by name and version, each read again when its file changes.
 
     Raises:
-        WrongConfig: a file cannot be read, or is no template.
+        WrongConfig: a version is there twice.
     """
 
-    def __init__(self, prompts: Sequence[PromptConfig]) -> None:
+    def __init__(self, prompts: Sequence[PromptConfig], files: WatchedFiles) -> None:
         self._files: dict[str, dict[str, WatchedFile[PromptTemplate]]] = {}
         for prompt in prompts:
             versions = self._files.setdefault(prompt.name, {})
             if prompt.version in versions:
                 raise WrongConfig(f"prompt {prompt.name}: version {prompt.version} is there twice")
-            versions[prompt.version] = _opened(prompt.name, prompt.version, prompt.file)
+            label = f"prompt {prompt.name} version {prompt.version}"
+            versions[prompt.version] = files.open(label, prompt.file, parse)
 
     def find(self, name: str, version: str | None) -> tuple[str, PromptTemplate]:
         """The version and its template; without a version the highest one, 10 after 9.
 
         Raises:
             Unknown: there is none.
+            Unusable: its file is missing or wrong.
         """
         versions = self._files.get(name)
         if versions is None:
@@ -50,13 +51,6 @@ class Library:
             known = ", ".join(sorted(versions, key=_natural))
             raise Unknown(f"prompt {name} has no version {chosen[:100]!r}; there are: {known}", "prompt.version")
         return chosen, versions[chosen].get()
-
-
-def _opened(name: str, version: str, file: Path) -> WatchedFile[PromptTemplate]:
-    try:
-        return WatchedFile(file, parse)
-    except (OSError, ValueError) as error:
-        raise WrongConfig(f"prompt {name} version {version}: {file}: {error}") from error
 
 
 def _natural(version: str) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiapp_service.config import PromptConfig
+from aiapp_service.files import Unusable, WatchedFiles
 from aiapp_service.http.errors import ApiError, bad_request
 from aiapp_service.pipeline.exchange import Exchange, Next, Outcome
 
@@ -20,13 +21,13 @@ _FIELDS = frozenset({"id", "version", "variables"})
 class Prompts:
     """The prompts of a configuration, for requests."""
 
-    def __init__(self, prompts: Sequence[PromptConfig]) -> None:
+    def __init__(self, prompts: Sequence[PromptConfig], files: WatchedFiles) -> None:
         self._library = None
         if prompts:
             # Without prompts their language is not needed.
             from aiapp_service.prompts.library import Library  # noqa: PLC0415
 
-            self._library = Library(prompts)
+            self._library = Library(prompts, files)
 
     async def stage(self, exchange: Exchange, following: Next) -> Outcome:
         """Render, where the request names a prompt."""
@@ -38,7 +39,7 @@ class Prompts:
         """Give a request without a model the one that its prompt names; for the time before it has a route.
 
         Raises:
-            ApiError: there is no such prompt.
+            ApiError: there is no such prompt, or it cannot be used.
         """
         if "model" not in body and isinstance(body.get("prompt"), dict):
             _, _, template = self._named(body["prompt"])
@@ -78,6 +79,9 @@ class Prompts:
         except LookupError as error:
             param = getattr(error, "param", "prompt.id")
             raise ApiError(404, str(error), code="prompt_not_found", param=param) from error
+        except Unusable as error:
+            message = f"{error}. Whoever runs this service has to mend it"
+            raise ApiError(503, message, type_="server_error", code="prompt_unavailable", param="prompt.id") from error
 
 
 def _rendered(

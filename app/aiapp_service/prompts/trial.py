@@ -58,6 +58,8 @@ async def run(config: ServiceConfig, file: Path, *, mock: bool, update: bool) ->
             running = assembly.build(config, around)
         except WrongConfig as error:
             return _wrong(str(error))
+        if wrong := running.files.details():
+            return _wrong(wrong[0])
         failed = 0
         for case in cases.tests:
             failed += await _try(running, case, Snapshots.beside(file, update=update))

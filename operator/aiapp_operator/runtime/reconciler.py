@@ -170,6 +170,9 @@ class Reconciler:
         created = await secrets.create(self._client, secret, self._in.rng)
         if created:
             log.info("created", extra={"app": f"{app.namespace}/{app.name}", "child": f"Secret/{secret.name}"})
+        elif secret.owner is not None:
+            volume = self._children.get(secret.owner["kind"], app.namespace, secret.owner["name"])
+            secrets.check_settled(secret, volume, self._in.clock())
         return created
 
     async def _report(

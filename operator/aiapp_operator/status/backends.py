@@ -20,13 +20,15 @@ _WORDS = {
     "broken": "breaks its answers off: look at its log, or at the provider's status page",
 }
 
+_CHECKS = {"content": "content (a prompt or schema in a ConfigMap is missing or wrong: /health of the API names it)"}
+
 
 def words(health: BackendHealth, spec: AIAppSpec) -> tuple[str, str]:
     """Reason and message for an API that is not healthy."""
     if health.words is not None:
         return health.words
     named = bool(health.faults or health.unserved)
-    others = [name for name in health.failing if name != "llm" or not named]
+    others = [_CHECKS.get(name, name) for name in health.failing if name != "llm" or not named]
     failing = f"failing: {', '.join(others)}" if others else ""
     if health.unserved:
         said = [_model(model, health, spec) for model in health.unserved[:_MOST_MODELS]]

@@ -103,7 +103,7 @@ async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncI
         dependencies = health.Dependencies({}, random.Random(1))
 
         def document() -> Mapping[str, Any]:
-            return health.document(dependencies, gateway.current.router)
+            return health.document(dependencies, gateway.current.router, gateway.current.files.problems())
 
         app = application(gateway, metrics, lambda: "", document, around.database, around.files, around.queues)
         runner = await listen(app, "127.0.0.1", 0, drain_seconds=drain_seconds)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aiapp_service.config import GuardrailConfig, PromptConfig, TimeoutsConfig, WrongConfig
+from aiapp_service.config import GuardrailConfig, PromptConfig, TimeoutsConfig
 from aiapp_service.files import RECHECK_SECONDS
 from tests.integration.service.conftest import Serve, Service
 from tests.integration.service.conftest import config as impatient
@@ -127,10 +127,52 @@ async def test_changed_file_is_read_again_and_a_wrong_one_is_not_taken(
         await until("read again", lambda: says("mended"), seconds=5 * RECHECK_SECONDS)
 
 
-async def test_wrong_template_is_refused_when_the_configuration_is_taken_in(serve: Serve, tmp_path: Path) -> None:
-    with pytest.raises(WrongConfig, match=r"prompt support version 1: .*line 1"):
-        async with serve(config("http://127.0.0.1:9/v1", prompts=prompts(tmp_path, v1="{{ wrong"))):
-            pass
+async def health(api: Service) -> Any:
+    async with api.http.get(f"{api.url}/health") as answer:
+        return await answer.json()
+
+
+@pytest.mark.parametrize("text", ["{{ canary", None], ids=["wrong", "missing"])
+async def test_one_that_cannot_be_used_stops_nothing_else(serve: Serve, tmp_path: Path, text: str | None) -> None:
+    wanted = prompts(tmp_path, v1="good", v2=text or "")
+    if text is None:
+        (tmp_path / "v2").unlink()
+    async with Upstream().running() as upstream, serve(config(upstream.url, prompts=wanted)) as api:
+        for version in ("2", None):
+            prompt = {"id": "support", "version": version}
+            status, document = await ask(api, model="chat", messages=HELLO, prompt=prompt)
+            assert (status, document["error"]["code"]) == (503, "prompt_unavailable")
+            assert "prompt support version 2 cannot be used" in document["error"]["message"]
+            assert "canary" not in document["error"]["message"]
+        assert (await ask(api, model="chat", prompt={"id": "support", "version": "1"}))[0] == 200
+        assert (await ask(api, model="chat", messages=HELLO))[0] == 200
+        found = await health(api)
+        assert found["status"] == "degraded"
+        assert found["checks"]["content"]["message"].startswith("prompt support version 2: its file is ")
+        assert "canary" not in str(found)
+        (tmp_path / "v2").write_text("mended")
+
+        async def is_mended() -> bool:
+            return bool((await health(api))["status"] == "healthy")
+
+        await until("mended", is_mended, seconds=5 * RECHECK_SECONDS)
+        assert (await ask(api, model="chat", prompt={"id": "support"}))[0] == 200
+
+
+async def test_what_was_good_stays_over_a_new_configuration(serve: Serve, tmp_path: Path) -> None:
+    wanted = config("http://127.0.0.1:9/v1", prompts=prompts(tmp_path, v1="good"))
+    async with Upstream().running() as upstream, serve(config(upstream.url, prompts=wanted.prompts)) as api:
+        assert (await ask(api, model="chat", prompt={"id": "support"}))[0] == 200
+        (tmp_path / "v1").write_text("{{ wrong")
+
+        async def is_known() -> bool:
+            return bool((await health(api))["status"] == "degraded")
+
+        await until("the change is known", is_known, seconds=5 * RECHECK_SECONDS)
+        api.gateway.replace(config(upstream.url, prompts=(*wanted.prompts, *prompts(tmp_path, v3="third"))))
+        status, _ = await ask(api, model="chat", prompt={"id": "support", "version": "1"})
+        assert (status, upstream.bodies[-1]["messages"][0]["content"]) == (200, "good")
+        assert "what it said before is in use" in (await health(api))["checks"]["content"]["message"]
 
 
 async def test_injection_through_a_variable_is_found(serve: Serve, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from aiapp_service.config import PromptConfig, WrongConfig
+from aiapp_service.files import Unusable, WatchedFiles
 from aiapp_service.prompts.library import Library, Unknown
 from aiapp_service.prompts.template import MOST_RENDERED, NotRendered, parse
 
@@ -122,7 +123,7 @@ def test_highest_version_in_natural_order(tmp_path):
     versions = ["1", "9", "10", "2.10", "2.9", "10-beta"]
     for version in versions:
         (tmp_path / version).write_text(f"version {version}")
-    library = Library([PromptConfig(name="p", version=v, file=tmp_path / v) for v in versions])
+    library = Library([PromptConfig(name="p", version=v, file=tmp_path / v) for v in versions], WatchedFiles())
     assert library.find("p", None)[0] == "10-beta"
     assert library.find("p", "2.9")[1].render({})[0]["content"] == "version 2.9"
     with pytest.raises(Unknown, match=r"no version '3'; there are: 1, 2\.9, 2\.10, 9, 10, 10-beta"):
@@ -134,8 +135,9 @@ def test_highest_version_in_natural_order(tmp_path):
 def test_what_is_wrong_is_named(tmp_path):
     file = tmp_path / "p.md"
     prompt = PromptConfig(name="p", version="1", file=file)
-    with pytest.raises(WrongConfig, match=r"prompt p version 1: .*p\.md"):
-        Library([prompt])
+    library = Library([prompt], WatchedFiles())
+    with pytest.raises(Unusable, match="prompt p version 1 cannot be used: its file is missing"):
+        library.find("p", None)
     file.write_text("x")
     with pytest.raises(WrongConfig, match="prompt p: version 1 is there twice"):
-        Library([prompt, prompt])
+        Library([prompt, prompt], WatchedFiles())
