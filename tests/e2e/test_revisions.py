@@ -77,17 +77,8 @@ def test_missing_aiapp_crd_field_is_explained(apps: AppFactory) -> None:
 
 def _data(app: AppHandle, sql: str) -> str:
     pod = app.pods("postgres")[0]["metadata"]["name"]
-    connect = "psql -h 127.0.0.1 -U aiapp -d aiapp -qtAc"
-    script = f'PATH="$PATH:/usr/lib/postgresql/17/bin" PGPASSWORD="$(cat "$0/password")" {connect} "$1"'
-    return app.kube.kubectl("-n", app.namespace, "exec", pod, "--", "sh", "-c", script, _credentials(app), sql).strip()
-
-
-def _credentials(app: AppHandle) -> str:
-    pod = app.pods("postgres")[0]
-    container = pod["spec"]["containers"][0]
-    secret_volumes = {v["name"] for v in pod["spec"]["volumes"] if "secret" in v or "projected" in v}
-    path: str = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] in secret_volumes)
-    return path
+    script = 'PATH="$PATH:/usr/lib/postgresql/17/bin" psql -h /run/aiapp -U postgres -d aiapp -qtAc "$0"'
+    return app.kube.kubectl("-n", app.namespace, "exec", pod, "--", "sh", "-c", script, sql).strip()
 
 
 def test_deleted_app_leaves_data_that_a_new_one_takes_over(apps: AppFactory) -> None:

@@ -76,6 +76,21 @@ class Claim:
     deleting: bool = False
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A CloudNativePG Cluster."""
+
+    name: str
+    uid: str
+    ready: int = 0  # instances that are ready
+    instances: int = 0  # spec.instances
+    phase: str = ""  # CloudNativePG's words
+    phase_reason: str = ""
+    primary: bool = False  # one instance is the primary, and no other is to become it
+    rotation: str = ""  # what its Secrets were last made for; empty: not yet
+    deleting: bool = False
+
+
 class HealthStatus(StrEnum):
     """`status` of the service's /health."""
 
@@ -174,6 +189,8 @@ class Facts:
     workloads: Mapping[ObjectKey, Workload] = field(default_factory=_empty)
     jobs: Mapping[str, Job] = field(default_factory=_empty)
     claims: Mapping[str, Claim] = field(default_factory=_empty)
+    clusters: Mapping[str, Cluster] = field(default_factory=_empty)
+    absent_kinds: frozenset[str] = frozenset()  # optional kinds whose API is not served
     missing_secrets: frozenset[str] = frozenset()  # Secrets that pods wait for
     missing_keys: frozenset[tuple[str, str]] = frozenset()  # Secret and key that pods wait for
     backends: BackendHealth | None = None  # None: the API could not be asked

@@ -18,6 +18,8 @@ LABEL_NAME = "aiapp.dev/name"
 ANNOTATION_INTENT = "aiapp.dev/intent"
 ANNOTATION_CONFIG_HASH = "aiapp.dev/config-hash"
 ANNOTATION_DATABASE = "aiapp.dev/database-uid"  # on migration Jobs: the volume whose database they migrate
+LABEL_CNPG_RELOAD = "cnpg.io/reload"
+LABEL_CNPG_CLUSTER = "cnpg.io/cluster"  # CloudNativePG's, on the pods of a Cluster
 ANNOTATION_REVISION = "aiapp.dev/revision"  # on pod templates: which pods are of the current revision
 ANNOTATION_ROTATE = "aiapp.dev/rotate-passwords"  # on the AIApp, set by its user: a new value means new passwords
 ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
@@ -34,6 +36,9 @@ WATCHED_KINDS = (
     "PodDisruptionBudget",
     "NetworkPolicy",
 )
+
+# Of operators that may not be installed: watched where the API is served, looked for again where it is not.
+OPTIONAL_KINDS = ("Cluster",)
 
 
 class ComponentName(StrEnum):
@@ -100,6 +105,11 @@ def database_secret(app: str, role: DatabaseRole) -> str:
     """Generated Secret with what `role` needs to log in: username, password, host, port, database, url."""
     base = part(app, ComponentName.POSTGRES)
     return base if role is DatabaseRole.OWNER else f"{base}-{role.value}"
+
+
+def database_host(app: str, namespace: str) -> str:
+    """DNS name of the primary of a CloudNativePG Cluster; CloudNativePG makes the Service."""
+    return f"{part(app, ComponentName.POSTGRES)}-rw.{namespace}.svc"
 
 
 def inference_cache(app: str, entry: str) -> str:

@@ -53,7 +53,8 @@ def _secret(app: AIApp, role: DatabaseRole, host: str, owner: Manifest | None, r
     return GeneratedSecret(
         name=names.database_secret(app.name, role),
         namespace=app.namespace,
-        labels=names.labels(app.name, ComponentName.POSTGRES),
+        # CloudNativePG reads Secrets with its label again when they change.
+        labels={**names.labels(app.name, ComponentName.POSTGRES), names.LABEL_CNPG_RELOAD: "true"},
         owner=owner,
         template=template,
     )

@@ -15,6 +15,7 @@ API_VERSIONS = {
     "Job": "batch/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
+    "Cluster": "postgresql.cnpg.io/v1",
 }
 
 

@@ -17,6 +17,7 @@ from aiapp_operator.api.plan import PASSWORD, Gate, GeneratedSecret, Plan
 from aiapp_operator.build import (
     addresses,
     api,
+    cloudnativepg,
     data,
     database_roles,
     inference,
@@ -65,6 +66,7 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     draft = _Draft(facts)
     draft.apply += [metadata.service_account(app), *_network_policies(app)]
     _plan_postgres(draft, app, settings)
+    _plan_cloudnativepg(draft, app, settings)
     _plan_redis(draft, app, settings)
     _plan_inference(draft, app, settings)
     draft.apply.append(api.service(app))
@@ -81,6 +83,8 @@ def _network_policies(app: AIApp) -> list[Manifest]:
     policies = [network_policy.inference(app, entry) for entry in app.spec.inference]
     if app.spec.postgres.managed is not None:
         policies.append(network_policy.postgres(app))
+    if app.spec.postgres.cloud_native_pg is not None:
+        policies.append(network_policy.cloudnativepg(app))
     if app.spec.redis.managed is not None:
         policies.append(network_policy.redis(app))
     return policies
@@ -110,6 +114,23 @@ def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
     stateful_set = redis.stateful_set(app, settings, managed)
     _rotation(draft, app, stateful_set)
     _plan_data(draft, [redis.secret(app, uid)], stateful_set, uid)
+
+
+def _plan_cloudnativepg(draft: _Draft, app: AIApp, settings: Settings) -> None:
+    """The Cluster first, since it owns its Secrets; what they were made for is written on it when they are there."""
+    wanted = app.spec.postgres.cloud_native_pg
+    if wanted is None:
+        return
+    found = draft.facts.clusters.get(names.part(app.name, ComponentName.POSTGRES))
+    rotation = ""
+    if found is not None and not found.deleting:
+        rotation = cloudnativepg.rotation(app, found)
+        rotated = found.rotation not in {"", rotation}
+        for secret in cloudnativepg.secrets(app, found):
+            if rotated or not found.rotation or secret.name in draft.facts.missing_secrets:
+                draft.secrets.append(replace(secret, replace=rotated))
+    cluster = cloudnativepg.cluster(app, settings, wanted, rotation)
+    draft.gate("CloudNativePGInstalled", [cluster], is_open=cluster["kind"] not in draft.facts.absent_kinds)
 
 
 def _usable_uid(facts: Facts, app: AIApp, component: ComponentName) -> str:
@@ -156,8 +177,7 @@ def _plan_migration(draft: _Draft, app: AIApp, settings: Settings) -> bool:
     """Plan the Job of this revision; True when there is nothing left to migrate."""
     if not app.spec.migrations.enabled:
         return True
-    managed = app.spec.postgres.managed is not None
-    uid = _usable_uid(draft.facts, app, ComponentName.POSTGRES) if managed else ""
+    uid, ready = _database(draft.facts, app)
     wanted = migration.job(app, settings, uid)
     key = object_key(wanted)
     found = draft.facts.jobs.get(key.name)
@@ -167,8 +187,7 @@ def _plan_migration(draft: _Draft, app: AIApp, settings: Settings) -> bool:
         return False
     others = _executing(draft.facts, key.name)
     draft.hold |= {ObjectKey("Job", job.name) for job in others}
-    ready = (not managed or _postgres_ready(draft.facts, app)) and not others
-    draft.gate("PostgresReady", [wanted], is_open=found is not None or ready)
+    draft.gate("PostgresReady", [wanted], is_open=found is not None or (ready and not others))
     return found is not None and found.state is JobState.COMPLETE
 
 
@@ -181,9 +200,17 @@ def _executing(facts: Facts, wanted: str) -> list[Job]:
     ]
 
 
-def _postgres_ready(facts: Facts, app: AIApp) -> bool:
-    workload = facts.workloads.get(ObjectKey("StatefulSet", names.part(app.name, ComponentName.POSTGRES)))
-    return workload is not None and workload.serving > 0
+def _database(facts: Facts, app: AIApp) -> tuple[str, bool]:
+    """What a migration migrates: uid of what holds the data, empty where that is not ours; and whether it answers."""
+    name = names.part(app.name, ComponentName.POSTGRES)
+    if app.spec.postgres.managed is not None:
+        workload = facts.workloads.get(ObjectKey("StatefulSet", name))
+        return _usable_uid(facts, app, ComponentName.POSTGRES), workload is not None and workload.serving > 0
+    if app.spec.postgres.cloud_native_pg is not None:
+        cluster = facts.clusters.get(name)
+        usable = cluster is not None and not cluster.deleting
+        return (cluster.uid, cluster.ready > 0 and cluster.primary) if cluster is not None and usable else ("", False)
+    return "", True
 
 
 def _revision(app: AIApp, settings: Settings) -> list[Manifest]:

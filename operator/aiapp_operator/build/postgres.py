@@ -43,7 +43,7 @@ def stateful_set(app: AIApp, settings: Settings, postgres: ManagedPostgres) -> M
     main = container(
         ComponentName.POSTGRES.value,
         settings.images.postgres,
-        command=shell(POSTGRES_START, "postgres-start", *_settings(memory_limit(compute))),
+        command=shell(POSTGRES_START, "postgres-start", *_arguments(memory_limit(compute))),
         env=[{"name": name, "value": value} for name, value in _environment(app, postgres).items()],
         ports=[data.port(ComponentName.POSTGRES, POSTGRES_PORT)],
         resources=compute,
@@ -83,16 +83,22 @@ def _environment(app: AIApp, postgres: ManagedPostgres) -> dict[str, str]:
     }
 
 
-def _settings(memory: int) -> list[str]:
+def parameters(memory: int) -> dict[str, str]:
     """Server settings from the memory limit (bytes), by the rules of thumb of PostgreSQL's documentation."""
     mib = memory // _MIB
-    values = {
-        "listen_addresses": "*",
+    return {
         "shared_buffers": f"{max(mib // 4, 32)}MB",
         "effective_cache_size": f"{max(mib * 3 // 4, 64)}MB",
         "maintenance_work_mem": f"{min(max(mib // 16, 16), 1024)}MB",
         "max_connections": str(min(max(mib // 8, 50), 1000)),
         "max_wal_size": "512MB",
+    }
+
+
+def _arguments(memory: int) -> list[str]:
+    values = {
+        "listen_addresses": "*",
+        **parameters(memory),
         # The log has no times, since the container runtime adds them: equal crashes give equal status.
         "log_line_prefix": "%q%u@%d ",
     }

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.facts import BackendHealth, Cause, Claim, Facts, Job, JobState, Severity, Workload
+from aiapp_operator.api.facts import BackendHealth, Cause, Claim, Cluster, Facts, Job, JobState, Severity, Workload
 from aiapp_operator.api.manifest import Manifest, ObjectKey
 from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.status import pod_causes
@@ -23,7 +23,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def observe(app: AIApp, children: Iterable[Manifest], backends: BackendHealth | None) -> Facts:
+def observe(
+    app: AIApp,
+    children: Iterable[Manifest],
+    backends: BackendHealth | None,
+    absent_kinds: frozenset[str] = frozenset(),
+) -> Facts:
     """What the cached `children` of `app` (Pods included) say. Never raises, however partial they are."""
     generated = _generated_secrets(app)
     pods: dict[Selector, list[Manifest]] = {}
@@ -46,6 +51,8 @@ def observe(app: AIApp, children: Iterable[Manifest], backends: BackendHealth | 
         ),
         jobs=_frozen({k.name: _job(k.name, c, pods, generated) for k, c in others.items() if k.kind == "Job"}),
         claims=_frozen({k.name: _claim(k.name, c) for k, c in others.items() if k.kind == "PersistentVolumeClaim"}),
+        clusters=_frozen({k.name: _cluster(k.name, c) for k, c in others.items() if k.kind == "Cluster"}),
+        absent_kinds=absent_kinds,
         missing_secrets=frozenset(name for pod in living for name in pod_causes.missing_secrets(pod)),
         missing_keys=frozenset(pair for pod in living for pair in pod_causes.missing_keys(pod)),
         backends=backends,
@@ -194,5 +201,21 @@ def _claim(name: str, child: Manifest) -> Claim:
         uid=text(child, "metadata", "uid"),
         requested=text(child, "spec", "resources", "requests", "storage"),
         bound=text(child, "status", "phase") == "Bound",
+        deleting=bool(text(child, "metadata", "deletionTimestamp")),
+    )
+
+
+def _cluster(name: str, child: Manifest) -> Cluster:
+    """Names of instances are left out: they change with each failover."""
+    primary, target = text(child, "status", "currentPrimary"), text(child, "status", "targetPrimary")
+    return Cluster(
+        name=name,
+        uid=text(child, "metadata", "uid"),
+        ready=number(child, "status", "readyInstances"),
+        instances=number(child, "spec", "instances"),
+        phase=text(child, "status", "phase"),
+        phase_reason=redact(text(child, "status", "phaseReason")),
+        primary=bool(primary) and primary == target,
+        rotation=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_ROTATION, "")),
         deleting=bool(text(child, "metadata", "deletionTimestamp")),
     )
