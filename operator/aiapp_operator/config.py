@@ -15,6 +15,10 @@ class Images(BaseModel):
 
     service: str = "ghcr.io/aiapp-operator/service:0.1.0"
     postgres: str = Field(default="pgvector/pgvector:pg17", description="PostgreSQL 17 with pgvector.")
+    cloudnativepg: str = Field(
+        default="ghcr.io/cloudnative-pg/postgresql:17-standard-bookworm",
+        description="PostgreSQL 17 with pgvector for CloudNativePG, which reads the version from the tag.",
+    )
     redis: str = "redis:7-alpine"
     llamacpp: str = "ghcr.io/ggml-org/llama.cpp:server"
     vllm: str = "vllm/vllm-openai:v0.11.0"

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,6 +107,7 @@ TOOLS = {
         GoTool("coredns", {"coredns": "github.com/coredns/coredns"}),
         GoTool("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
         GoTool("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
+        GoTool("cloudnativepg", {"manager": "github.com/cloudnative-pg/cloudnative-pg/cmd/manager"}),
         GoTool("pause", {"pause": "."}),
         GoTool(
             "prometheus",
@@ -129,6 +131,20 @@ def program(name: str, console: Console | None = None) -> Path:
         if name in tool.binaries:
             return tool.build(console or Console(stderr=True)) / name
     raise KeyError(name)
+
+
+def module_dir(tool: str, module: str) -> Path:
+    """The folder of a module that a tool is built from: manifests lie there too.
+
+    Raises:
+        subprocess.CalledProcessError: Go cannot download it.
+    """
+    command = ["go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module]
+    download = ["go", "mod", "download", module]
+    env = {**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
+    subprocess.run(download, cwd=MODULES / tool, env=env, check=True, capture_output=True)
+    found = subprocess.run(command, cwd=MODULES / tool, env=env, check=True, capture_output=True, text=True)
+    return Path(found.stdout.strip())
 
 
 def stale_builds() -> list[Path]:

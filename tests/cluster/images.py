@@ -34,6 +34,7 @@ class Image:
     name: str
     sources: Callable[[], Iterable[bytes]]
     build: Callable[[str, Console], None]
+    version: str = ""  # what the tag begins with, for those who read it
 
     @property
     def ref(self) -> str:
@@ -41,7 +42,8 @@ class Image:
         digest = hashlib.sha256(self.name.encode())
         for part in self.sources():
             digest.update(hashlib.sha256(part).digest())
-        return f"{PREFIX}/{self.name}:{digest.hexdigest()[:12]}"
+        key = digest.hexdigest()[:12]
+        return f"{PREFIX}/{self.name}:{f'{self.version}-{key}' if self.version else key}"
 
     def archive(self, console: Console) -> Path:
         """The image as a docker archive, built when it is not there yet.
@@ -138,7 +140,7 @@ def _mirror() -> str:
     return sites[0]
 
 
-def _derived(name: str, base: Image) -> Image:
+def _derived(name: str, base: Image, version: str = "") -> Image:
     """An image of tests/cluster/images/NAME on top of a base."""
     context = CONTEXTS / name
 
@@ -146,7 +148,24 @@ def _derived(name: str, base: Image) -> Image:
         _ensure_built(base, console)
         _bud(name, ref, context, "--build-arg", f"BASE_IMAGE={base.ref}")
 
-    return Image(name, lambda: [base.ref.encode(), *_context_bytes(context)], build)
+    return Image(name, lambda: [base.ref.encode(), *_context_bytes(context)], build, version)
+
+
+def _cnpg_operator() -> Image:
+    """CloudNativePG's own program; instances copy it from the path that is named by the architecture."""
+    containerfile = (
+        "FROM scratch\nCOPY manager /manager\nCOPY manager /operator/manager_amd64\n"
+        'USER 10001:10001\nENTRYPOINT ["/manager"]\n'
+    )
+
+    def build(ref: str, console: Console) -> None:
+        with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
+            shutil.copy(program("manager", console), Path(scratch) / "manager")
+            (Path(scratch) / "Containerfile").write_text(containerfile, encoding="ascii")
+            _bud("cnpg-operator", ref, Path(scratch), "-f", str(Path(scratch) / "Containerfile"))
+
+    key = TOOLS["cloudnativepg"].key.encode()
+    return Image("cnpg-operator", lambda: [containerfile.encode(), key], build)
 
 
 def _ensure_built(image: Image, console: Console) -> None:
@@ -250,6 +269,8 @@ def catalogue() -> dict[str, Image]:
         _pause(),
         _derived("postgres", trixie),
         _derived("redis", trixie),
+        _derived("cloudnativepg", trixie, version="17"),
+        _cnpg_operator(),
         _derived("llamacpp", forky),
         _model(trixie),
         _project("operator", python),

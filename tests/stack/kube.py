@@ -23,6 +23,7 @@ API_VERSIONS = {
     "Job": "batch/v1",
     "PodDisruptionBudget": "policy/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
+    "Cluster": "postgresql.cnpg.io/v1",
     "Lease": "coordination.k8s.io/v1",
     "Event": "events.k8s.io/v1",
     "StorageClass": "storage.k8s.io/v1",

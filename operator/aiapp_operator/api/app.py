@@ -87,7 +87,7 @@ class AIAppSpec(ApiModel):
     )
     postgres: Postgres = Field(
         default_factory=lambda: Postgres(managed=ManagedPostgres()),
-        description="The SQL database: managed (default) or external.",
+        description="The SQL database: managed (default), cloudNativePG or external.",
     )
     redis: Redis = Field(
         default_factory=lambda: Redis(managed=ManagedRedis()),

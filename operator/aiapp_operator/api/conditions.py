@@ -12,6 +12,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SUSPENDED = "Suspended"
     SPEC_ACCEPTED = "SpecAccepted"
+    DEPENDENCIES_AVAILABLE = "DependenciesAvailable"
     POSTGRES_READY = "PostgresReady"
     REDIS_READY = "RedisReady"
     MIGRATED = "Migrated"
@@ -24,6 +25,7 @@ class ConditionType(StrEnum):
 
 CAUSES = (
     ConditionType.SPEC_ACCEPTED,
+    ConditionType.DEPENDENCIES_AVAILABLE,
     ConditionType.POSTGRES_READY,
     ConditionType.REDIS_READY,
     ConditionType.MIGRATED,

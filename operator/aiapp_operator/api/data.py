@@ -1,7 +1,7 @@
 """spec.postgres and spec.redis: the databases an AIApp keeps its state in."""
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -14,23 +14,49 @@ class PostgresVersion(StrEnum):
     V17 = "17"
 
 
+_FIXED_VERSION: dict[str, Any] = {
+    "x-kubernetes-validations": [
+        {
+            "rule": "self == oldSelf",
+            "message": "version cannot change in place: dump the data into a new AIApp instead",
+        }
+    ]
+}
+
+
 class ManagedPostgres(ApiModel):
     """PostgreSQL with pgvector run by the operator: one instance, one volume."""
 
     version: PostgresVersion = Field(
         default=PostgresVersion.V17,
         description="PostgreSQL major version. Cannot change in place.",
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "self == oldSelf",
-                    "message": "version cannot change in place: dump the data into a new AIApp instead",
-                }
-            ]
-        },
+        json_schema_extra=_FIXED_VERSION,
     )
     storage: Storage = Field(default_factory=Storage, description="Volume for the data.")
     resources: Resources = Field(default_factory=Resources, description="Compute resources; empty means safe defaults.")
+
+
+class CloudNativePG(ApiModel):
+    """PostgreSQL with pgvector run by CloudNativePG: several instances with failover.
+
+    Needs the CloudNativePG operator on the cluster.
+    """
+
+    instances: int = Field(
+        default=3,
+        ge=1,
+        le=9,
+        description="Servers, one of them the primary. From two on a commit is on two of them when it is confirmed.",
+    )
+    version: PostgresVersion = Field(
+        default=PostgresVersion.V17,
+        description="PostgreSQL major version. Cannot change in place.",
+        json_schema_extra=_FIXED_VERSION,
+    )
+    storage: Storage = Field(default_factory=Storage, description="Volume of each instance.")
+    resources: Resources = Field(
+        default_factory=Resources, description="Compute resources of each instance; empty means safe defaults."
+    )
 
 
 class ExternalPostgres(ApiModel):
@@ -42,13 +68,13 @@ class ExternalPostgres(ApiModel):
     pool_max: int = Field(default=20, ge=1, le=1000, description="Connections that each API pod opens at most.")
 
 
-def _one_of(field: str) -> tuple[Rule, ...]:
+def _one_of(field: str, *choices: str) -> tuple[Rule, ...]:
+    given = " + ".join(f"(has(self.{choice}) ? 1 : 0)" for choice in choices)
+    same = " && ".join(f"has(self.{choice}) == has(oldSelf.{choice})" for choice in choices)
+    listed = " and ".join((", ".join(choices[:-1]), choices[-1]))
     return (
-        Rule("has(self.managed) != has(self.external)", f"{field}: give exactly one of managed, external"),
-        Rule(
-            "has(self.managed) == has(oldSelf.managed)",
-            f"{field}: managed and external cannot be swapped in place: copy the data into a new AIApp instead",
-        ),
+        Rule(f"{given} == 1", f"{field}: give exactly one of {', '.join(choices)}"),
+        Rule(same, f"{field}: {listed} cannot be swapped in place: copy the data into a new AIApp instead"),
     )
 
 
@@ -56,8 +82,13 @@ class Postgres(ApiModel):
     """The SQL database. Exactly one of its fields is given; managed is the default."""
 
     managed: ManagedPostgres | None = Field(default=None, description="Run by the operator.")
+    cloud_native_pg: CloudNativePG | None = Field(
+        default=None,
+        alias="cloudNativePG",
+        description="Run by CloudNativePG, which has to be installed: several instances with failover.",
+    )
     external: ExternalPostgres | None = Field(default=None, description="Run by somebody else.")
-    cel: ClassVar[tuple[Rule, ...]] = _one_of("postgres")
+    cel: ClassVar[tuple[Rule, ...]] = _one_of("postgres", "managed", "cloudNativePG", "external")
 
 
 class ManagedRedis(ApiModel):
@@ -80,4 +111,4 @@ class Redis(ApiModel):
 
     managed: ManagedRedis | None = Field(default=None, description="Run by the operator.")
     external: ExternalRedis | None = Field(default=None, description="Run by somebody else.")
-    cel: ClassVar[tuple[Rule, ...]] = _one_of("redis")
+    cel: ClassVar[tuple[Rule, ...]] = _one_of("redis", "managed", "external")

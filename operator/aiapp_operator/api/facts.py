@@ -42,6 +42,7 @@ class Workload:
     ready: int = 0  # pods that are ready and of the current revision
     serving: int = 0  # pods that are ready, of any revision
     cause: Cause | None = None  # why pods are missing or not ready; None: nothing is known
+    rotation: str = ""  # digest of what its passwords were last rotated for
 
 
 class JobState(StrEnum):
@@ -82,6 +83,21 @@ class Claim:
     uid: str
     requested: str = ""  # size asked for
     bound: bool = False
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A CloudNativePG Cluster."""
+
+    name: str
+    uid: str
+    ready: int = 0  # instances that are ready
+    instances: int = 0  # spec.instances
+    phase: str = ""  # CloudNativePG's words
+    phase_reason: str = ""
+    primary: bool = False  # one instance is the primary, and no other is to become it
+    rotation: str = ""  # what its Secrets were last made for; empty: not yet
     deleting: bool = False
 
 
@@ -184,6 +200,8 @@ class Facts:
     jobs: Mapping[str, Job] = field(default_factory=_empty)
     claims: Mapping[str, Claim] = field(default_factory=_empty)
     autoscalers: Mapping[str, Autoscaler] = field(default_factory=_empty)
+    clusters: Mapping[str, Cluster] = field(default_factory=_empty)
+    absent_kinds: frozenset[str] = frozenset()  # optional kinds whose API is not served
     missing_secrets: frozenset[str] = frozenset()  # Secrets that pods wait for
     missing_keys: frozenset[tuple[str, str]] = frozenset()  # Secret and key that pods wait for
     backends: BackendHealth | None = None  # None: the API could not be asked

@@ -16,6 +16,7 @@ API_VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
     "HorizontalPodAutoscaler": "autoscaling/v2",
+    "Cluster": "postgresql.cnpg.io/v1",
 }
 
 

@@ -8,11 +8,32 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.build.addresses import POSTGRES_PORT, REDIS_PORT
 from aiapp_operator.build.metadata import child
 
+_CNPG_STATUS_PORT = 8000
+
 
 def postgres(app: AIApp) -> Manifest:
     """From the service and its migrations; Postgres itself talks to nobody."""
     clients = [ComponentName.API, ComponentName.MIGRATE, ComponentName.WORKER]
     return _policy(app, ComponentName.POSTGRES, "", clients, POSTGRES_PORT, egress=False)
+
+
+def cloudnativepg(app: AIApp) -> Manifest:
+    """From the service, its migrations, the other instances and CloudNativePG itself, wherever that runs.
+
+    Outgoing traffic is left alone: instances ask the API server what they are to do.
+    """
+    manifest = postgres(app)
+    pods = {names.LABEL_CNPG_CLUSTER: names.part(app.name, ComponentName.POSTGRES)}
+    operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "cloudnative-pg"}}}
+    manifest["spec"]["podSelector"] = {"matchLabels": pods}
+    manifest["spec"]["policyTypes"] = ["Ingress"]
+    manifest["spec"]["ingress"].append(
+        {
+            "from": [{"podSelector": {"matchLabels": pods}}, operator],
+            "ports": [{"port": port, "protocol": "TCP"} for port in (POSTGRES_PORT, _CNPG_STATUS_PORT)],
+        }
+    )
+    return manifest
 
 
 def redis(app: AIApp) -> Manifest:

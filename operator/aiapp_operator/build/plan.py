@@ -6,7 +6,7 @@ out. What a closed gate blocks and what exists already is held: neither applied 
 the old revision serves on.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
@@ -15,8 +15,12 @@ from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import PASSWORD, Gate, GeneratedSecret, Plan
 from aiapp_operator.build import (
+    addresses,
     api,
     autoscaler,
+    cloudnativepg,
+    data,
+    database_roles,
     inference,
     metadata,
     migration,
@@ -63,6 +67,7 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     draft = _Draft(facts)
     draft.apply += [metadata.service_account(app), *_network_policies(app)]
     _plan_postgres(draft, app, settings)
+    _plan_cloudnativepg(draft, app, settings)
     _plan_redis(draft, app, settings)
     _plan_inference(draft, app, settings)
     draft.apply.append(api.service(app))
@@ -80,6 +85,8 @@ def _network_policies(app: AIApp) -> list[Manifest]:
     policies = [network_policy.inference(app, entry) for entry in app.spec.inference]
     if app.spec.postgres.managed is not None:
         policies.append(network_policy.postgres(app))
+    if app.spec.postgres.cloud_native_pg is not None:
+        policies.append(network_policy.cloudnativepg(app))
     if app.spec.redis.managed is not None:
         policies.append(network_policy.redis(app))
     return policies
@@ -92,7 +99,11 @@ def _plan_postgres(draft: _Draft, app: AIApp, settings: Settings) -> None:
     found = draft.facts.claims.get(names.part(app.name, ComponentName.POSTGRES))
     draft.apply += [postgres.claim(app, managed, found), postgres.service(app)]
     uid = _usable_uid(draft.facts, app, ComponentName.POSTGRES)
-    _plan_data(draft, postgres.secret(app, uid), postgres.stateful_set(app, settings, managed), uid)
+    owner = data.claim_reference(app, ComponentName.POSTGRES, uid)
+    stateful_set = postgres.stateful_set(app, settings, managed)
+    rotation = _rotation(draft, app, stateful_set)
+    secrets = database_roles.secrets(app, addresses.host(app, ComponentName.POSTGRES), owner, rotation)
+    _plan_data(draft, secrets, stateful_set, uid)
 
 
 def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
@@ -102,7 +113,26 @@ def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
     found = draft.facts.claims.get(names.part(app.name, ComponentName.REDIS))
     draft.apply += [redis.claim(app, managed, found), redis.service(app)]
     uid = _usable_uid(draft.facts, app, ComponentName.REDIS)
-    _plan_data(draft, redis.secret(app, uid), redis.stateful_set(app, settings, managed), uid)
+    stateful_set = redis.stateful_set(app, settings, managed)
+    _rotation(draft, app, stateful_set)
+    _plan_data(draft, [redis.secret(app, uid)], stateful_set, uid)
+
+
+def _plan_cloudnativepg(draft: _Draft, app: AIApp, settings: Settings) -> None:
+    """The Cluster first, since it owns its Secrets; what they were made for is written on it when they are there."""
+    wanted = app.spec.postgres.cloud_native_pg
+    if wanted is None:
+        return
+    found = draft.facts.clusters.get(names.part(app.name, ComponentName.POSTGRES))
+    rotation = ""
+    if found is not None and not found.deleting:
+        rotation = cloudnativepg.rotation(app, found)
+        rotated = found.rotation not in {"", rotation}
+        for secret in cloudnativepg.secrets(app, found):
+            if rotated or not found.rotation or secret.name in draft.facts.missing_secrets:
+                draft.secrets.append(replace(secret, replace=rotated))
+    cluster = cloudnativepg.cluster(app, settings, wanted, rotation)
+    draft.gate("CloudNativePGInstalled", [cluster], is_open=cluster["kind"] not in draft.facts.absent_kinds)
 
 
 def _usable_uid(facts: Facts, app: AIApp, component: ComponentName) -> str:
@@ -111,13 +141,29 @@ def _usable_uid(facts: Facts, app: AIApp, component: ComponentName) -> str:
     return "" if claim is None or claim.deleting else claim.uid
 
 
-def _plan_data(draft: _Draft, secret: GeneratedSecret, stateful_set: Manifest, claim_uid: str) -> None:
-    """The Secret before the StatefulSet, so that the StatefulSet's existence says that the Secret was created."""
+def _rotation(draft: _Draft, app: AIApp, stateful_set: Manifest) -> str:
+    """What the passwords of a database are made for; written on it, outside of its pods' template."""
+    rotation = database_roles.wanted_rotation(app, _rotated(draft.facts, object_key(stateful_set)))
+    if rotation:
+        stateful_set["metadata"]["annotations"] = {names.ANNOTATION_ROTATION: rotation}
+    return rotation
+
+
+def _rotated(facts: Facts, key: ObjectKey) -> str:
+    workload = facts.workloads.get(key)
+    return "" if workload is None else workload.rotation
+
+
+def _plan_data(draft: _Draft, secrets: list[GeneratedSecret], stateful_set: Manifest, claim_uid: str) -> None:
+    """Secrets before the StatefulSet, so that its existence, and the rotation on it, say that they were created."""
     key = object_key(stateful_set)
     exists = key in draft.facts.keys
-    missing = secret.name in draft.facts.missing_secrets  # deleted by hand: a pod waits for it
-    if claim_uid and (missing or not exists):
-        draft.secrets.append(secret)
+    annotations = stateful_set["metadata"].get("annotations", {})
+    rotated = exists and annotations.get(names.ANNOTATION_ROTATION, "") != _rotated(draft.facts, key)
+    for secret in secrets if claim_uid else ():
+        missing = secret.name in draft.facts.missing_secrets  # deleted by hand: a pod waits for it
+        if rotated or missing or not exists:
+            draft.secrets.append(replace(secret, replace=rotated))
     draft.gate(f"VolumeOf{key.name}", [stateful_set], is_open=bool(claim_uid) or exists)
 
 
@@ -135,8 +181,7 @@ def _plan_migration(draft: _Draft, app: AIApp, settings: Settings) -> bool:
     """Plan the Job of this revision; True when there is nothing left to migrate."""
     if not app.spec.migrations.enabled:
         return True
-    managed = app.spec.postgres.managed is not None
-    uid = _usable_uid(draft.facts, app, ComponentName.POSTGRES) if managed else ""
+    uid, ready = _database(draft.facts, app)
     wanted = migration.job(app, settings, uid)
     key = object_key(wanted)
     found = draft.facts.jobs.get(key.name)
@@ -146,8 +191,7 @@ def _plan_migration(draft: _Draft, app: AIApp, settings: Settings) -> bool:
         return False
     others = _executing(draft.facts, key.name)
     draft.hold |= {ObjectKey("Job", job.name) for job in others}
-    ready = (not managed or _postgres_ready(draft.facts, app)) and not others
-    draft.gate("PostgresReady", [wanted], is_open=found is not None or ready)
+    draft.gate("PostgresReady", [wanted], is_open=found is not None or (ready and not others))
     return found is not None and found.state is JobState.COMPLETE
 
 
@@ -160,9 +204,17 @@ def _executing(facts: Facts, wanted: str) -> list[Job]:
     ]
 
 
-def _postgres_ready(facts: Facts, app: AIApp) -> bool:
-    workload = facts.workloads.get(ObjectKey("StatefulSet", names.part(app.name, ComponentName.POSTGRES)))
-    return workload is not None and workload.serving > 0
+def _database(facts: Facts, app: AIApp) -> tuple[str, bool]:
+    """What a migration migrates: uid of what holds the data, empty where that is not ours; and whether it answers."""
+    name = names.part(app.name, ComponentName.POSTGRES)
+    if app.spec.postgres.managed is not None:
+        workload = facts.workloads.get(ObjectKey("StatefulSet", name))
+        return _usable_uid(facts, app, ComponentName.POSTGRES), workload is not None and workload.serving > 0
+    if app.spec.postgres.cloud_native_pg is not None:
+        cluster = facts.clusters.get(name)
+        usable = cluster is not None and not cluster.deleting
+        return (cluster.uid, cluster.ready > 0 and cluster.primary) if cluster is not None and usable else ("", False)
+    return "", True
 
 
 def _revision(app: AIApp, settings: Settings) -> list[Manifest]:

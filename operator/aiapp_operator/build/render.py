@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.facts import Claim, Facts, Job, JobState, Workload
+from aiapp_operator.api.facts import Claim, Cluster, Facts, Job, JobState, Workload
 from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.build.plan import desired
@@ -29,7 +29,8 @@ def render(app: AIApp, settings: Settings) -> list[Manifest]:
             break
         facts = settled
     # Volumes have no uid here, so their Secrets are planned as if the databases were yet to be made.
-    secrets = desired(app, replace(facts, keys=frozenset()), settings).secrets
+    clusters = {name: replace(cluster, rotation="") for name, cluster in facts.clusters.items()}
+    secrets = desired(app, replace(facts, keys=frozenset(), clusters=clusters), settings).secrets
     return [*(_offline(secret.manifest(PLACEHOLDER)) for secret in secrets), *(_offline(m) for m in plan.apply)]
 
 
@@ -49,7 +50,16 @@ def _after(plan: Plan, facts: Facts) -> Facts:
     workloads: dict[ObjectKey, Workload] = {
         key: Workload(key, serving=1) for key in applied if key.kind in {"Deployment", "StatefulSet"}
     }
-    return replace(facts, keys=frozenset(applied), claims=claims, jobs=jobs, workloads=workloads)
+    clusters = {
+        key.name: Cluster(key.name, uid="offline", ready=1, primary=True, rotation=_rotation(manifest))
+        for key, manifest in applied.items()
+        if key.kind == "Cluster"
+    }
+    return replace(facts, keys=frozenset(applied), claims=claims, jobs=jobs, workloads=workloads, clusters=clusters)
+
+
+def _rotation(manifest: Manifest) -> str:
+    return str((manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROTATION, ""))
 
 
 def _offline(manifest: Manifest) -> Manifest:

@@ -11,9 +11,9 @@ import random
 from collections.abc import Callable, Sequence
 
 from aiapp_operator.api.names import WATCH_SELECTOR
-from aiapp_operator.kube.api_errors import ApiError, Gone
+from aiapp_operator.kube.api_errors import ApiError, Forbidden, Gone, NotFound
 from aiapp_operator.kube.client import KubeClient
-from aiapp_operator.kube.store import AppKey, ChildStore
+from aiapp_operator.kube.store import NEWEST, AppKey, ChildStore, Listing
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,21 @@ BACKOFF_MOST_SECONDS = 30.0
 SHORTEST_WATCH_SECONDS = 1.0
 # An API server that came back from a backup may never reach the version that we wait for.
 FAILURES_UNTIL_LIST = 4
+# Until an operator that was installed just now is noticed.
+ABSENT_SECONDS = 20.0
 
 Touched = Callable[[AppKey], None]
 Heard = Callable[[str], None]
 Restarted = Callable[[str], None]
+Served = Callable[[str, bool], None]
 
 
 class Informer:
-    """One kind of one namespace, or of all. `touched` hears of each AIApp for which something changed."""
+    """One kind of one namespace, or of all. `touched` hears of each AIApp for which something changed.
+
+    With `served` the kind is optional: its API may be absent, which is no failure and is looked at again. `served`
+    hears which it is, each time that is known.
+    """
 
     def __init__(
         self,
@@ -43,6 +50,7 @@ class Informer:
         heard: Heard,
         restarted: Restarted,
         rng: random.Random,
+        served: Served | None = None,
     ) -> None:
         self.kind = kind
         self.namespace = namespace
@@ -53,6 +61,7 @@ class Informer:
         self._heard = heard
         self._restarted = restarted
         self._rng = rng
+        self._served = served
         self._version = ""
 
     async def run(self) -> None:
@@ -71,6 +80,9 @@ class Informer:
                 self._restarted(self.kind)
                 failed = loop.time() - started < SHORTEST_WATCH_SECONDS
             except ApiError as error:
+                if self._served is not None and isinstance(error, (NotFound, Forbidden)):
+                    await self._absent(error)
+                    continue
                 failed = True
                 self._restarted(self.kind)
                 log.warning("watch failed", extra={"kind": self.kind, "status": error.status, "error": error.reason})
@@ -79,6 +91,19 @@ class Informer:
                 self._version = ""
             if failed:
                 await asyncio.sleep(self._pause(failures))
+
+    async def _absent(self, error: ApiError) -> None:
+        """The API is not served, or not to us: then there are no objects, and that is known."""
+        if self._version or not self.synced.is_set():
+            log.info("an optional API is not served", extra={"kind": self.kind, "status": error.status})
+        self._version = ""
+        self._heard(self.kind)
+        for app in sorted(self._store.replace(self.kind, self.namespace, Listing([], NEWEST))):
+            self._touched(app)
+        if self._served is not None:
+            self._served(self.kind, False)
+        self.synced.set()
+        await asyncio.sleep(ABSENT_SECONDS * self._rng.uniform(0.8, 1.2))
 
     def _pause(self, failures: int) -> float:
         """Seconds before the next try: exponential with full jitter."""
@@ -89,6 +114,8 @@ class Informer:
         touched = self._store.replace(self.kind, self.namespace, listing)
         self._version = listing.resource_version
         self._heard(self.kind)
+        if self._served is not None:
+            self._served(self.kind, True)
         self.synced.set()
         for app in sorted(touched):
             self._touched(app)

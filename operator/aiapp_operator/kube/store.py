@@ -24,6 +24,9 @@ class AppKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+NEWEST = str(2**63)  # a version that no object is newer than
+
+
 @dataclass(frozen=True)
 class Listing:
     """All objects of a list, and the version of the list: where to watch from."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.api.names import WATCHED_KINDS, ComponentName, service_host
+from aiapp_operator.api.names import OPTIONAL_KINDS, WATCHED_KINDS, ComponentName, service_host
 from aiapp_operator.kube.api_errors import ApiError
 from aiapp_operator.kube.apply import Applier
 from aiapp_operator.kube.client import KubeClient
@@ -71,7 +71,10 @@ class Operator:
             rng=surroundings.rng,
         )
         applier = Applier(client, self._children, metrics.count_apply)
-        reconciler = Reconciler(client, self._apps, self._children, applier, self._prober, surroundings)
+        self._absent: frozenset[str] = frozenset()
+        reconciler = Reconciler(
+            client, self._apps, self._children, applier, self._prober, lambda: self._absent, surroundings
+        )
         self._workers = Workers(self._queue, reconciler, metrics)
         self._probes = ProbeServer(metrics.registry, self.why_not_live, self.why_not_ready, self._before_scrape)
         self._informers: list[Informer] = []
@@ -162,7 +165,9 @@ class Operator:
     async def _work(self, elector: Elector) -> None:
         settings = self._in.settings
         places = settings.watch_namespaces or (None,)
-        self._informers = [self._informer(kind, place) for place in places for kind in WATCHED_KINDS]
+        self._informers = [
+            self._informer(kind, place) for place in places for kind in (*WATCHED_KINDS, *OPTIONAL_KINDS)
+        ]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run_all(self._informers), name="informers")]
             if settings.leader_election:
@@ -201,7 +206,16 @@ class Operator:
             heard=self._heard,
             restarted=lambda k: self._metrics.watch_restarts.labels(k).inc(),
             rng=self._in.rng,
+            served=self._served if kind in OPTIONAL_KINDS else None,
         )
+
+    def _served(self, kind: str, served: bool) -> None:  # a callback
+        absent = self._absent - {kind} if served else self._absent | {kind}
+        if absent == self._absent:
+            return
+        self._absent = absent
+        for key in self._apps:
+            self._queue.add(key)
 
     def _seen(self, type_: str | None, manifest: Manifest) -> None:
         take = self._apps.remove if type_ == "DELETED" else self._apps.put

@@ -40,6 +40,7 @@ _Work = Callable[[], Awaitable[bool]]
 _Step = tuple[ObjectKey, frozenset[ObjectKey], _Work]  # what, what it needs, how
 
 Health = Callable[[AppKey], BackendHealth | None]
+Absent = Callable[[], frozenset[str]]
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Surroundings:
 
 
 class Reconciler:
-    """Reconciles AIApps by key."""
+    """Reconciles AIApps by key. `absent` gives the optional kinds whose API is not served."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Reconciler:
         children: ChildStore,
         applier: Applier,
         health: Health,
+        absent: Absent,
         surroundings: Surroundings,
     ) -> None:
         self._client = client
@@ -78,6 +80,7 @@ class Reconciler:
         self._children = children
         self._applier = applier
         self._health = health
+        self._absent = absent
         self._in = surroundings
 
     async def reconcile(self, key: AppKey, failures: int = 0) -> Outcome:
@@ -133,7 +136,7 @@ class Reconciler:
         return result
 
     def _observe(self, key: AppKey, app: AIApp) -> Facts:
-        return observe(app, self._children.children(key), self._health(key))
+        return observe(app, self._children.children(key), self._health(key), self._absent())
 
     async def _execute(self, app: AIApp, plan: Plan, result: _Result) -> bool:
         """Carry the plan out as far as it goes; gives whether anything was written. One part's trouble stops no other.

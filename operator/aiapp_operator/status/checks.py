@@ -15,7 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
-from aiapp_operator.status import autoscaling, backends
+from aiapp_operator.status import autoscaling, backends, cloudnativepg
 from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -69,8 +69,8 @@ def reports(known: Known) -> list[Report]:
     """All workloads of the AIApp, in the order of cause."""
     spec = known.app.spec
     found = []
-    if spec.postgres.managed is not None:
-        found.append(known.report("StatefulSet", ComponentName.POSTGRES))
+    if spec.postgres.external is None:
+        found.append(_postgres(known))
     if spec.redis.managed is not None:
         found.append(known.report("StatefulSet", ComponentName.REDIS))
     found += [known.report("Deployment", ComponentName.INFERENCE, entry.name) for entry in spec.inference]
@@ -87,12 +87,36 @@ def spec_accepted(known: Known) -> Verdict:
     return Verdict(ConditionType.SPEC_ACCEPTED, TRUE, "Accepted", "the spec can be carried out")
 
 
+def dependencies_available(known: Known) -> Verdict | None:
+    """The APIs of other operators that the spec needs are served."""
+    if known.app.spec.postgres.cloud_native_pg is None:
+        return None
+    type_ = ConditionType.DEPENDENCIES_AVAILABLE
+    if "Cluster" in known.facts.absent_kinds:
+        message = (
+            "postgres.cloudNativePG needs CloudNativePG, whose API postgresql.cnpg.io/v1 is not served, or not to this "
+            "operator: install it (https://cloudnative-pg.io), or make an AIApp with postgres.managed"
+        )
+        return Verdict(type_, FALSE, "CloudNativePGMissing", message, Severity.STALLED)
+    return Verdict(type_, TRUE, "Available", "CloudNativePG is installed")
+
+
 def postgres_ready(known: Known) -> Verdict:
     """The SQL database answers, or is somebody else's."""
     external = known.app.spec.postgres.external
     if external is not None:
         return _external(known, ConditionType.POSTGRES_READY, external.url_secret_ref.name, external.url_secret_ref.key)
-    return _workloads(ConditionType.POSTGRES_READY, [known.report("StatefulSet", ComponentName.POSTGRES)])
+    return _workloads(ConditionType.POSTGRES_READY, [_postgres(known)])
+
+
+def _postgres(known: Known) -> Report:
+    """The database that is run for this AIApp."""
+    wanted = known.app.spec.postgres.cloud_native_pg
+    if wanted is None:
+        return known.report("StatefulSet", ComponentName.POSTGRES)
+    key = ObjectKey("Cluster", names.part(known.app.name, ComponentName.POSTGRES))
+    found = known.facts.clusters.get(key.name)
+    return cloudnativepg.report(ComponentName.POSTGRES, wanted.instances, found, blocked=key in known.blocked)
 
 
 def redis_ready(known: Known) -> Verdict:
@@ -195,6 +219,7 @@ def autoscaling_active(known: Known) -> Verdict | None:
 
 CHAIN: tuple[Check, ...] = (
     spec_accepted,
+    dependencies_available,
     postgres_ready,
     redis_ready,
     migrated,

@@ -8,9 +8,20 @@ from typing import TypeVar
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.facts import Autoscaler, BackendHealth, Cause, Claim, Facts, Job, JobState, Severity, Workload
+from aiapp_operator.api.facts import (
+    Autoscaler,
+    BackendHealth,
+    Cause,
+    Claim,
+    Cluster,
+    Facts,
+    Job,
+    JobState,
+    Severity,
+    Workload,
+)
 from aiapp_operator.api.manifest import Manifest, ObjectKey
-from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.status import pod_causes
 from aiapp_operator.status.fields import condition, mapping, number, text
 from aiapp_operator.status.redact import last_line, redact
@@ -24,7 +35,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def observe(app: AIApp, children: Iterable[Manifest], backends: BackendHealth | None) -> Facts:
+def observe(
+    app: AIApp,
+    children: Iterable[Manifest],
+    backends: BackendHealth | None,
+    absent_kinds: frozenset[str] = frozenset(),
+) -> Facts:
     """What the cached `children` of `app` (Pods included) say. Never raises, however partial they are."""
     generated = _generated_secrets(app)
     pods: dict[Selector, list[Manifest]] = {}
@@ -48,6 +64,8 @@ def observe(app: AIApp, children: Iterable[Manifest], backends: BackendHealth | 
         jobs=_frozen({k.name: _job(k.name, c, pods, generated) for k, c in others.items() if k.kind == "Job"}),
         claims=_frozen({k.name: _claim(k.name, c) for k, c in others.items() if k.kind == "PersistentVolumeClaim"}),
         autoscalers=_frozen({k.name: _autoscaler(k.name, c) for k, c in others.items() if k.kind == _AUTOSCALER}),
+        clusters=_frozen({k.name: _cluster(k.name, c) for k, c in others.items() if k.kind == "Cluster"}),
+        absent_kinds=absent_kinds,
         missing_secrets=frozenset(name for pod in living for name in pod_causes.missing_secrets(pod)),
         missing_keys=frozenset(pair for pod in living for pair in pod_causes.missing_keys(pod)),
         backends=backends,
@@ -60,11 +78,12 @@ def _frozen(values: dict[K, V]) -> Mapping[K, V]:
 
 def _generated_secrets(app: AIApp) -> frozenset[str]:
     """Secrets that the operator makes itself."""
-    managed = {
-        ComponentName.POSTGRES: app.spec.postgres.managed is not None,
-        ComponentName.REDIS: app.spec.redis.managed is not None,
-    }
-    return frozenset(names.part(app.name, component) for component, is_managed in managed.items() if is_managed)
+    found: list[str] = []
+    if app.spec.postgres.external is None:
+        found += [names.database_secret(app.name, role) for role in DatabaseRole]
+    if app.spec.redis.managed is not None:
+        found.append(names.part(app.name, ComponentName.REDIS))
+    return frozenset(found)
 
 
 def _cause(pod: Manifest, generated: frozenset[str]) -> Cause | None:
@@ -99,6 +118,7 @@ def _workload(key: ObjectKey, child: Manifest, pods: list[Manifest], generated: 
         ready=min(ready, updated) if observed else 0,
         serving=sum(_is_ready(pod) for pod in living),
         cause=_worst([*(_cause(pod, generated) for pod in current), _refused(child)]),
+        rotation=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_ROTATION, "")),
     )
 
 
@@ -207,5 +227,21 @@ def _claim(name: str, child: Manifest) -> Claim:
         uid=text(child, "metadata", "uid"),
         requested=text(child, "spec", "resources", "requests", "storage"),
         bound=text(child, "status", "phase") == "Bound",
+        deleting=bool(text(child, "metadata", "deletionTimestamp")),
+    )
+
+
+def _cluster(name: str, child: Manifest) -> Cluster:
+    """Names of instances are left out: they change with each failover."""
+    primary, target = text(child, "status", "currentPrimary"), text(child, "status", "targetPrimary")
+    return Cluster(
+        name=name,
+        uid=text(child, "metadata", "uid"),
+        ready=number(child, "status", "readyInstances"),
+        instances=number(child, "spec", "instances"),
+        phase=text(child, "status", "phase"),
+        phase_reason=redact(text(child, "status", "phaseReason")),
+        primary=bool(primary) and primary == target,
+        rotation=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_ROTATION, "")),
         deleting=bool(text(child, "metadata", "deletionTimestamp")),
     )

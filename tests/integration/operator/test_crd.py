@@ -145,7 +145,14 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (model(kind="Image"), "spec.models[0].kind", '"Chat", "Embedding"'),
     (model(timeouts={"total": "10"}), "spec.models[0].timeouts.total", "should match"),
     (model(timeouts={"total": "-1s"}), "spec.models[0].timeouts.total", "should match"),
-    ({"postgres": {"managed": {}, "external": URL}}, "spec.postgres", "exactly one of managed, external"),
+    (
+        {"postgres": {"managed": {}, "external": URL}},
+        "spec.postgres",
+        "exactly one of managed, cloudNativePG, external",
+    ),
+    ({"postgres": {"managed": {}, "cloudNativePG": {}}}, "spec.postgres", "one of managed, cloudNativePG"),
+    ({"postgres": {"cloudNativePG": {"instances": 0}}}, "spec.postgres.cloudNativePG.instances", "greater than"),
+    ({"postgres": {"cloudNativePG": {"version": "16"}}}, "spec.postgres.cloudNativePG.version", "17"),
     ({"postgres": {"external": {"url": "postgresql://x"}}}, "spec.postgres.external.url", "not declared"),
     ({"postgres": {"managed": {"version": "9"}}}, "spec.postgres.managed.version", "17"),
     ({"postgres": {"external": {**URL, "poolMax": 0}}}, "poolMax", "greater than or equal to 1"),
@@ -220,9 +227,14 @@ def test_samples_are_accepted(kube: Kube, path) -> None:
     assert applied(kube, sample) == ""
 
 
+CNPG: dict[str, Any] = {"postgres": {"cloudNativePG": {"instances": 3}}}
 CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     # first, then, words of the refusal; empty: accepted
     ({}, {"postgres": {"external": URL, "managed": None}}, "cannot be swapped in place"),
+    ({}, {"postgres": {"cloudNativePG": {}, "managed": None}}, "cannot be swapped in place"),
+    (CNPG, {"postgres": {"cloudNativePG": {"storage": {"size": "5Gi"}}}}, "size cannot shrink"),
+    (CNPG, {"postgres": {"cloudNativePG": {"storage": {"storageClassName": "o"}}}}, "storageClassName cannot change"),
+    (CNPG, {"postgres": {"cloudNativePG": {"instances": 2, "storage": {"size": "50Gi"}}}}, ""),
     ({"redis": {"external": URL}}, {"redis": {"managed": {}, "external": None}}, "cannot be swapped in place"),
     ({}, {"postgres": {"managed": {"storage": {"size": "5Gi"}}}}, "size cannot shrink"),
     ({}, {"postgres": {"managed": {"storage": {"size": "50Gi"}}}}, ""),

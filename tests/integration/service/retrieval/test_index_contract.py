@@ -7,13 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from aiapp_service.retrieval.chunking import Chunk
 from aiapp_service.retrieval.filters import parse
 from aiapp_service.retrieval.index import Embedded, Gone, Hit, Index, Place, Query
 from aiapp_service.retrieval.pgvector import PgvectorIndex
 from aiapp_service.stores.postgres import Database
-from psycopg.types.json import Jsonb
 
 TENANT = "acme"
 

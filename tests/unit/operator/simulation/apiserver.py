@@ -42,11 +42,15 @@ def route(path: str) -> Route:
 
 
 class ApiServer:
-    """Requests in, responses out. `terminating` names namespaces in which nothing can be created any more."""
+    """Requests in, responses out.
+
+    `terminating` names namespaces in which nothing can be created any more, `absent` kinds whose API is not served.
+    """
 
     def __init__(self) -> None:
         self.storage = Storage()
         self.terminating: set[str] = set()
+        self.absent: set[str] = set()
         self._claims: dict[str, Claims] = {}
         self._uids = 0
         self.create(_installed())
@@ -57,6 +61,8 @@ class ApiServer:
         """Answer a request other than a watch."""
         at = route(path)
         document = json.loads(body) if body else {}
+        if at.kind in self.absent:
+            return Refusal(404, "NotFound", "the server could not find the requested resource").response
         try:
             if method == "GET":
                 return self._read(at, params, headers)
