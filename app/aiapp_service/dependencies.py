@@ -1,4 +1,4 @@
-"""The databases of a configuration, opened so that their health can be asked for.
+"""The stores of a configuration, opened so that their health can be asked for.
 
 Drivers are imported where they are needed: a service without databases starts without them.
 """
@@ -49,4 +49,8 @@ def open_probes(config: ServiceConfig) -> dict[str, Probe]:
         from aiapp_service.jobs.redis import RedisProbe  # noqa: PLC0415
 
         probes["redis"] = RedisProbe(config.redis)
+    if config.object_store is not None:
+        from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
+
+        probes["storage"] = ObjectStore(config.object_store)
     return probes

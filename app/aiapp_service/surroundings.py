@@ -18,6 +18,7 @@ from aiapp_service.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from aiapp_service.billing.ledger import Ledger
     from aiapp_service.limits.shared import SharedLimits
+    from aiapp_service.storage.objects import ObjectStore
     from aiapp_service.stores.outbox import Outbox
     from aiapp_service.stores.postgres import Database
     from aiapp_service.stores.redis import FastRedis
@@ -34,6 +35,7 @@ class Surroundings:
     redis: "FastRedis | None" = None
     outbox: "Outbox | None" = None
     database: "Database | None" = None
+    objects: "ObjectStore | None" = None
     shared_limits: "SharedLimits | None" = None
     local_limits: LocalLimits = field(default_factory=LocalLimits)
     cache_writes: Writes = field(default_factory=Writes)
@@ -71,6 +73,7 @@ class Surroundings:
             redis=redis,
             outbox=outbox,
             database=database,
+            objects=_objects(config),
             shared_limits=shared_limits,
             ledger=ledger,
             responses=responses,
@@ -96,11 +99,19 @@ class Surroundings:
         if self.shared_limits is not None:
             self.shared_limits.close()
         # What waits goes out before the connections it goes by.
-        for store in (self.ledger, self.outbox, self.redis, self.database):
+        for store in (self.ledger, self.outbox, self.redis, self.database, self.objects):
             if store is not None:
                 await store.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
+
+
+def _objects(config: ServiceConfig) -> "ObjectStore | None":
+    if config.object_store is None:
+        return None
+    from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
+
+    return ObjectStore(config.object_store)
 
 
 def _tracing(config: ServiceConfig, session: aiohttp.ClientSession) -> "Tracing | None":

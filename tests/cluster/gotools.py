@@ -103,6 +103,7 @@ TOOLS = {
         GoTool("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
         GoTool("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
         GoTool("pause", {"pause": "."}),
+        GoTool("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}),
     )
 }
 

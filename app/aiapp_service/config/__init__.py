@@ -49,6 +49,7 @@ from aiapp_service.config.models import (
     TimeoutsConfig,
     TokenPrices,
 )
+from aiapp_service.config.storage import FilesConfig, ObjectStoreConfig
 
 __all__ = [
     "API_PORT",
@@ -64,6 +65,7 @@ __all__ = [
     "CorsConfig",
     "DatabaseConfig",
     "ExactCacheConfig",
+    "FilesConfig",
     "GuardrailAction",
     "GuardrailConfig",
     "GuardrailKind",
@@ -74,6 +76,7 @@ __all__ = [
     "LongContextPrices",
     "ModelConfig",
     "ModelKind",
+    "ObjectStoreConfig",
     "PriceConfig",
     "PromptConfig",
     "ProviderConfig",
@@ -148,6 +151,8 @@ class ServiceConfig(Section):
     workers: tuple[WorkerConfig, ...] = ()
     database: DatabaseConfig | None = None
     redis: RedisConfig | None = None
+    object_store: ObjectStoreConfig | None = None
+    files: FilesConfig = FilesConfig()
     tracing: TracingConfig | None = None
     drain_seconds: float = Field(default=30, ge=0, description="How long running streams may finish on stop.")
 
@@ -179,6 +184,7 @@ class ServiceConfig(Section):
             app=self.app,
             database=self.database,
             redis=self.redis,
+            object_store=self.object_store,
             workers=self.workers,
             tracing=self.tracing,
             drain_seconds=self.drain_seconds,

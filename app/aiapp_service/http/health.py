@@ -20,6 +20,7 @@ from typing import Any
 
 from aiapp_service.http import backends
 from aiapp_service.llm.router import Router
+from aiapp_service.stores.breaker import StoreDown, StoreRefused
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Dependencies:
                 await check()
         except TimeoutError:
             message = f"no answer within {DEADLINE_SECONDS:g} s"
+        except (StoreDown, StoreRefused) as error:
+            message = str(error)
         except Exception as error:  # noqa: BLE001  # whatever a driver raises means that the check failed
             # The text of a driver's error may hold its connection string.
             message = type(error).__name__

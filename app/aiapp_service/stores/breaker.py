@@ -15,6 +15,10 @@ class StoreDown(Exception):
     """The store did not answer in time, or is left alone because it did not a moment ago. Holds nothing secret."""
 
 
+class StoreRefused(Exception):
+    """The store answers, and does not let us: somebody has to change something. Holds nothing secret."""
+
+
 class Breaker:
     """Guards calls to one store. After a failure everybody is refused at once, but for one try a second."""
 

@@ -1,0 +1,1 @@
+"""Objects in a store with the S3 API, and the files that clients keep in it."""
