@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from aiapp_service.backup import layout
 from aiapp_service.backup.errors import Damaged, NotFound
 from aiapp_service.backup.manifest import Manifest
-from aiapp_service.storage.objects import ObjectStore
+from aiapp_service.storage.objects import ObjectStore, TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -84,14 +84,10 @@ async def read(store: ObjectStore, app: str, name: str) -> Manifest:
     Raises:
         Damaged: it cannot be read.
     """
-    data = bytearray()
-    async for piece in store.stream(layout.key(app, name, layout.MANIFEST)):
-        data += piece
-        if len(data) > _MOST_MANIFEST:
-            raise Damaged(f"the manifest of backup {name} is larger than any that is written")
     try:
-        return Manifest.model_validate_json(bytes(data))
-    except ValidationError as error:
+        data = await store.read(layout.key(app, name, layout.MANIFEST), _MOST_MANIFEST)
+        return Manifest.model_validate_json(data)
+    except (ValidationError, TooLarge) as error:
         raise Damaged(f"the manifest of backup {name} is damaged") from error
 
 

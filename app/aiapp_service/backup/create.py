@@ -3,18 +3,17 @@
 import asyncio
 import logging
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-import psycopg
 from sqlalchemy import URL
 
 from aiapp_service.backup import catalogue, clock, layout, programs
 from aiapp_service.backup.encryption import encrypted
-from aiapp_service.backup.errors import BackupError
 from aiapp_service.backup.manifest import DumpFile, Manifest
 from aiapp_service.backup.snapshot import Snapshot, connect, exported, wait_for_turn
-from aiapp_service.storage.objects import ObjectStore
+from aiapp_service.storage.objects import PART_BYTES, ObjectStore, Stored
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +21,7 @@ MANIFEST_TYPE = "application/json"
 _DUMP_TYPE = "application/octet-stream"
 _SKEW_SECONDS = 60
 _CLOCK_STEP_SECONDS = 0.3
+_PARTS = 5_000
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,24 @@ async def clean(store: ObjectStore, app: str, retention: timedelta) -> int:
     gone = catalogue.expired(await catalogue.entries(store, app), now, retention)
     for entry in gone:
         await catalogue.remove(store, app, entry)
-    await store.abort_uploads(layout.folder(app), before=now - catalogue.ORPHAN_AGE)
+    # The store's clock is the one that counts; `abort_stale` looks at ours.
+    await store.abort_stale(layout.folder(app), datetime.now(UTC) - (now - catalogue.ORPHAN_AGE))
     return len(gone)
 
 
 async def _free_name(store: ObjectStore, app: str) -> datetime:
     """Now, in a second that no backup of the app has its name from."""
     taken = {entry.name for entry in await catalogue.entries(store, app)}
-    while layout.name_of(begun := await clock.now(store, app)) in taken:
+    while True:
+        begun = await clock.now(store, app)
+        if layout.name_of(begun) not in taken:
+            return begun
         await asyncio.sleep(_CLOCK_STEP_SECONDS)
-    return begun
 
 
-async def _store(
-    store: ObjectStore, wanted: Wanted, begun: datetime, snapshot: Snapshot, started: float
-) -> Manifest:
+async def _store(store: ObjectStore, wanted: Wanted, begun: datetime, snapshot: Snapshot, started: float) -> Manifest:
     name = layout.name_of(begun)
-    pieces = programs.dump(wanted.url, snapshot.id)
-    if wanted.recipients:
-        pieces = encrypted(pieces, wanted.recipients)
-    putting = asyncio.create_task(store.put(layout.key(wanted.app, name, layout.DUMP), pieces, content_type=_DUMP_TYPE))
+    putting = asyncio.create_task(_upload(store, wanted, name, snapshot))
     reading = asyncio.create_task(asyncio.to_thread(lambda: (snapshot.tables(), snapshot.roles())))
     try:
         stored, (tables, roles) = await asyncio.gather(putting, reading)
@@ -101,6 +99,20 @@ async def _store(
     key = layout.key(wanted.app, name, layout.MANIFEST)
     await store.put(key, clock.whole(manifest.json_bytes()), content_type=MANIFEST_TYPE)
     return manifest
+
+
+async def _upload(store: ObjectStore, wanted: Wanted, name: str, snapshot: Snapshot) -> Stored:
+    async with (
+        aclosing(programs.dump(wanted.url, snapshot.id)) as dumped,
+        aclosing(encrypted(dumped, wanted.recipients) if wanted.recipients else dumped) as pieces,
+    ):
+        return await store.put(
+            layout.key(wanted.app, name, layout.DUMP),
+            pieces,
+            content_type=_DUMP_TYPE,
+            # A store takes so many parts and no more; a dump is hardly ever larger than its database.
+            part_bytes=max(PART_BYTES, snapshot.database_size // _PARTS),
+        )
 
 
 def _warn_of_skew(store_time: datetime, database_time: datetime) -> None:

@@ -87,8 +87,8 @@ def _check_room(connection: psycopg.Connection, manifest: Manifest, volume_bytes
     needed = int((used + manifest.database_size) * _ROOM)
     if needed > volume_bytes:
         raise BackupError(
-            f"no room for a restore drill: it needs a volume of {needed >> 20} MiB, there are {volume_bytes >> 20} MiB: "
-            "raise postgres.managed.storage.size"
+            f"no room for a restore drill: it needs a volume of {needed >> 20} MiB, there are "
+            f"{volume_bytes >> 20} MiB: raise postgres.managed.storage.size"
         )
 
 

@@ -5,7 +5,7 @@ The library works on files that it reads and writes in its own time; a thread gi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ _AHEAD = 2  # pieces that may wait for whoever takes them
 _LOOK_SECONDS = 0.05
 
 
-def encrypted(pieces: AsyncIterator[bytes], recipients: tuple[str, ...]) -> AsyncIterator[bytes]:
+def encrypted(pieces: AsyncIterator[bytes], recipients: tuple[str, ...]) -> AsyncGenerator[bytes, None]:
     """`pieces` as an age file that each of the recipients (age1...) can open.
 
     Raises:
@@ -35,7 +35,7 @@ def encrypted(pieces: AsyncIterator[bytes], recipients: tuple[str, ...]) -> Asyn
     return _through(pieces, lambda reader, writer: pyrage.encrypt_io(reader, writer, parsed))
 
 
-async def decrypted(pieces: AsyncIterator[bytes], identity_file: Path | None) -> AsyncIterator[bytes]:
+async def decrypted(pieces: AsyncIterator[bytes], identity_file: Path | None) -> AsyncGenerator[bytes, None]:
     """The content of an age file.
 
     Raises:
@@ -71,7 +71,7 @@ def _identities(file: Path | None) -> "list[x25519.Identity]":
     return found
 
 
-async def _through(pieces: AsyncIterator[bytes], work: Callable[[Any, Any], None]) -> AsyncIterator[bytes]:
+async def _through(pieces: AsyncIterator[bytes], work: Callable[[Any, Any], None]) -> AsyncGenerator[bytes, None]:
     """What `work` writes when it reads `pieces`. What `pieces` raises is raised, whatever `work` makes of it."""
     bridge = _Bridge(asyncio.get_running_loop(), pieces)
     working = asyncio.create_task(asyncio.to_thread(bridge.run, work))

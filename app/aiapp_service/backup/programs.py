@@ -3,7 +3,7 @@
 import asyncio
 import os
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import URL
@@ -17,7 +17,7 @@ _LOCK_WAIT_MS = 30_000
 _NOISE = ("pg_restore: while ", "pg_restore: from TOC", "Command was:", "pg_dump: hint:", "pg_dump: detail:")
 
 
-async def dump(url: URL, snapshot: str) -> AsyncIterator[bytes]:
+async def dump(url: URL, snapshot: str) -> AsyncGenerator[bytes, None]:
     """What pg_dump writes of the snapshot, in custom format.
 
     Raises:

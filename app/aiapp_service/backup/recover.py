@@ -108,6 +108,4 @@ def _set_mark(connection: psycopg.Connection, mark: str) -> None:
     others = _MARK.sub("", _comment(connection))
     database = connection.info.dbname
     text = f"{others}\n{mark}" if others else mark
-    connection.execute(
-        sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(database), sql.Literal(text))
-    )
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(database), sql.Literal(text)))

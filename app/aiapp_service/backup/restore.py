@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import aclosing
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -26,17 +27,19 @@ async def fill(store: ObjectStore, manifest: Manifest, url: URL, identity_file: 
         Damaged: the dump is not what was written, or what came of it is not what the manifest says.
         BackupError, psycopg.Error: it cannot be restored. Nothing of it is in the database then.
     """
-    verified = Verified(store.stream(layout.key(manifest.app, manifest.name, layout.DUMP)), manifest.dump)
-    pieces = verified.pieces()
-    if manifest.dump.encrypted:
-        pieces = decrypted(pieces, identity_file)
     options = await asyncio.to_thread(_options, url, manifest)
-    try:
-        await programs.restore(url, pieces, options)
-    except (ProgramFailed, Undecryptable):
-        # pg_restore stumbles over a damaged dump before its end: then that is the cause.
-        await verified.check_the_rest()
-        raise
+    async with aclosing(store.stream(layout.key(manifest.app, manifest.name, layout.DUMP))) as stored:
+        verified = Verified(stored, manifest.dump)
+        try:
+            async with (
+                aclosing(verified.pieces()) as whole,
+                aclosing(decrypted(whole, identity_file) if manifest.dump.encrypted else whole) as pieces,
+            ):
+                await programs.restore(url, pieces, options)
+        except (ProgramFailed, Undecryptable):
+            # pg_restore stumbles over a damaged dump before its end: then that is the cause.
+            await verified.check_the_rest()
+            raise
     await asyncio.to_thread(compare, url, manifest)
 
 
@@ -57,9 +60,7 @@ def compare(url: URL, manifest: Manifest) -> None:
 def _options(url: URL, manifest: Manifest) -> list[str]:
     """Owners and rights as they were where that is possible, else everything belongs to who restores."""
     with connect(url) as connection:
-        row = connection.execute(
-            "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = pg_catalog.current_user()"
-        ).fetchone()
+        row = connection.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user").fetchone()
         known = {name for (name,) in connection.execute("SELECT rolname FROM pg_catalog.pg_roles").fetchall()}
     superuser = row == (True,)
     options = []

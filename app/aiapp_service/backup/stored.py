@@ -1,7 +1,7 @@
 """The bytes of a stored dump on their way out, hashed as they pass."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from aiapp_service.backup.errors import Damaged
 from aiapp_service.backup.manifest import DumpFile
@@ -19,7 +19,7 @@ class Verified:
         self._hash = hashlib.sha256()
         self._size = 0
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The stored bytes.
 
         Raises:
@@ -43,7 +43,7 @@ class Verified:
             pass
         self._check()
 
-    async def _passing(self) -> AsyncIterator[bytes]:
+    async def _passing(self) -> AsyncGenerator[bytes, None]:
         async for piece in self._pieces:
             self._hash.update(piece)
             self._size += len(piece)

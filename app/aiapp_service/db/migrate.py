@@ -39,10 +39,10 @@ def migrate(url_file: Path, result_file: Path = RESULT_FILE) -> int:
     except (WrongUrl, OSError, psycopg.Error, SQLAlchemyError, CommandError) as error:
         message = _one_line(error)
         log.error("migration failed", extra={"error": message})  # noqa: TRY400  # the traceback may hold the URL
-        _tell(result_file, f"migration failed: {message}")
+        tell(result_file, f"migration failed: {message}")
         return 1
     log.info("migrated", extra={"revision": reached})
-    _tell(result_file, json.dumps({"migrated": reached}))
+    tell(result_file, json.dumps({"migrated": reached}))
     return 0
 
 
@@ -94,7 +94,8 @@ def _one_line(error: Exception) -> str:
     return " ".join(without_secrets(str(cause)).split())[:500] or type(cause).__name__
 
 
-def _tell(result_file: Path, line: str) -> None:
+def tell(result_file: Path, line: str) -> None:
+    """Leave the result where Kubernetes shows it; outside of a pod there is no such file, and nothing is written."""
     try:
         if result_file.exists():
             result_file.write_text(line, encoding="utf-8")
