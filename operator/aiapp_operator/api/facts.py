@@ -42,6 +42,7 @@ class Workload:
     ready: int = 0  # pods that are ready and of the current revision
     serving: int = 0  # pods that are ready, of any revision
     cause: Cause | None = None  # why pods are missing or not ready; None: nothing is known
+    rotation: str = ""  # digest of what its passwords were last rotated for
 
 
 class JobState(StrEnum):

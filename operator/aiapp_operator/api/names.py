@@ -19,6 +19,8 @@ ANNOTATION_INTENT = "aiapp.dev/intent"
 ANNOTATION_CONFIG_HASH = "aiapp.dev/config-hash"
 ANNOTATION_DATABASE = "aiapp.dev/database-uid"  # on migration Jobs: the volume whose database they migrate
 ANNOTATION_REVISION = "aiapp.dev/revision"  # on pod templates: which pods are of the current revision
+ANNOTATION_ROTATE = "aiapp.dev/rotate-passwords"  # on the AIApp, set by its user: a new value means new passwords
+ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
 
 WATCHED_KINDS = (
     "Deployment",
@@ -43,6 +45,15 @@ class ComponentName(StrEnum):
     POSTGRES = "postgres"
     REDIS = "redis"
     MIGRATE = "migrate"
+
+
+class DatabaseRole(StrEnum):
+    """Who logs in to the database; each has a generated Secret of its own."""
+
+    OWNER = "owner"  # owns database and schema: migrations, people
+    API = "api"  # reads and writes rows
+    WORKER = "worker"  # reads and writes rows
+    SUPERUSER = "superuser"  # the operator's own Jobs, such as backups; never the service
 
 
 def selector(app: str, component: ComponentName, entry: str = "") -> dict[str, str]:
@@ -83,6 +94,12 @@ def part(app: str, component: ComponentName, entry: str = "") -> str:
 def service_host(app: str, namespace: str, component: ComponentName, entry: str = "") -> str:
     """DNS name of a component's Service; it needs no cluster domain, since pods search for it."""
     return f"{part(app, component, entry)}.{namespace}.svc"
+
+
+def database_secret(app: str, role: DatabaseRole) -> str:
+    """Generated Secret with what `role` needs to log in: username, password, host, port, database, url."""
+    base = part(app, ComponentName.POSTGRES)
+    return base if role is DatabaseRole.OWNER else f"{base}-{role.value}"
 
 
 def inference_cache(app: str, entry: str) -> str:

@@ -10,13 +10,17 @@ PASSWORD = "{password}"  # noqa: S105  # the place in a template, not a password
 
 @dataclass(frozen=True)
 class GeneratedSecret:
-    """A Secret that is created once and never read, changed or applied again."""
+    """A Secret that is created once and never read, changed or applied again.
+
+    `replace`: the one there is holds passwords of before a rotation, and is deleted first.
+    """
 
     name: str
     namespace: str
     labels: Mapping[str, str]
     owner: Mapping[str, str] | None  # ownerReference to the volume whose data the password opens
     template: Mapping[str, str]  # values; PASSWORD stands for the generated password
+    replace: bool = False
 
     def manifest(self, password: str) -> Manifest:
         """The Secret to create; `password` consists of letters and digits, so that it fits into URLs as it is."""

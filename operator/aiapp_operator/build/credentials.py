@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.build.pod import SECRET_MODE, container, mount
 
 CREDENTIALS_DIR = "/etc/aiapp/credentials"
@@ -37,12 +37,12 @@ class Credential:
         return f"{CREDENTIALS_DIR}/{self.path}"
 
 
-def postgres_credential(app: AIApp) -> Credential:
-    """The connection URL of the database, managed or external."""
+def postgres_credential(app: AIApp, role: DatabaseRole) -> Credential:
+    """The connection URL of the database, as `role`; of an external one there is only one for all."""
     external = app.spec.postgres.external
     if external is not None:
         return Credential(external.url_secret_ref.name, external.url_secret_ref.key, POSTGRES_URL)
-    return Credential(names.part(app.name, ComponentName.POSTGRES), "url", POSTGRES_URL)
+    return Credential(names.database_secret(app.name, role), "url", POSTGRES_URL)
 
 
 def redis_credential(app: AIApp) -> Credential:
@@ -84,9 +84,9 @@ def guardrail_credentials(app: AIApp) -> tuple[Credential, ...]:
     )
 
 
-def service_credentials(app: AIApp) -> tuple[Credential, ...]:
-    """What API and worker pods use."""
-    databases = (postgres_credential(app), redis_credential(app))
+def service_credentials(app: AIApp, role: DatabaseRole) -> tuple[Credential, ...]:
+    """What API and worker pods use; `role` is theirs in the database."""
+    databases = (postgres_credential(app, role), redis_credential(app))
     jwks = jwks_credential(app)
     return (*databases, *provider_credentials(app), *((jwks,) if jwks else ()), *guardrail_credentials(app))
 

@@ -41,30 +41,46 @@ def claim(
     return manifest
 
 
+def claim_reference(app: AIApp, component: ComponentName, uid: str) -> Manifest | None:
+    """The ownerReference to the volume with `uid`; None where the uid is not known (offline)."""
+    name = names.part(app.name, component)
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": name, "uid": uid} if uid else None
+
+
 def generated_secret(app: AIApp, component: ComponentName, claim_uid: str, template: dict[str, str]) -> GeneratedSecret:
     """The Secret with the password of the data on the volume with `claim_uid`; empty: not known (offline)."""
-    name = names.part(app.name, component)
-    owner = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": name, "uid": claim_uid}
     return GeneratedSecret(
-        name=name,
+        name=names.part(app.name, component),
         namespace=app.namespace,
         labels=names.labels(app.name, component),
-        owner=owner if claim_uid else None,
+        owner=claim_reference(app, component, claim_uid),
         template=template,
     )
 
 
 def stateful_set(
-    app: AIApp, component: ComponentName, main: Manifest, volumes: list[Manifest], *, grace: int
+    app: AIApp,
+    component: ComponentName,
+    main: Manifest,
+    volumes: list[Manifest],
+    *,
+    secrets: dict[str, str],
+    grace: int,
 ) -> Manifest:
-    """One pod with the volume, which starts only when its Secret exists. `grace` is seconds."""
+    """One pod with the volume, which starts only when its Secrets exist. `grace` is seconds.
+
+    `secrets` are names of Secrets by the folder below SECRET_DIR that they are mounted in; "" is SECRET_DIR itself.
+    """
     name = names.part(app.name, component)
     manifest = child(app, "StatefulSet", name, component)
     check = container(
         CHECK,
         main["image"],
         command=["/bin/true"],
-        env=[{"name": "SECRET_0", "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}}],
+        env=[
+            {"name": f"SECRET_{i}", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
+            for i, secret in enumerate(secrets.values())
+        ],
         resources={"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
     )
     spec = pod_spec(
@@ -72,7 +88,7 @@ def stateful_set(
         DATA_UID,
         [main],
         initContainers=[check],
-        volumes=[_claim_volume(name), _secret_volume(name), *volumes],
+        volumes=[_claim_volume(name), _secrets_volume(secrets), *volumes],
         terminationGracePeriodSeconds=grace,
     )
     manifest["spec"] = {
@@ -96,10 +112,16 @@ def _claim_volume(claim_name: str) -> Manifest:
     return {"name": "data", "persistentVolumeClaim": {"claimName": claim_name}}
 
 
-def _secret_volume(secret: str) -> Manifest:
-    # Only the password: the rest of the Secret is for clients.
-    items = [{"key": "password", "path": "password"}]
-    return {
-        "name": "secret",
-        "secret": {"secretName": secret, "items": items, "defaultMode": SECRET_MODE, "optional": True},
-    }
+def _secrets_volume(secrets: dict[str, str]) -> Manifest:
+    # Only names and passwords: the rest of a Secret is for clients.
+    sources = [
+        {
+            "secret": {
+                "name": secret,
+                "items": [{"key": key, "path": f"{folder}/{key}".lstrip("/")} for key in ("username", "password")],
+                "optional": True,
+            }
+        }
+        for folder, secret in secrets.items()
+    ]
+    return {"name": "secret", "projected": {"defaultMode": SECRET_MODE, "sources": sources}}

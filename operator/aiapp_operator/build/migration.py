@@ -7,7 +7,7 @@ is never run again, a failed one only when something of its intent changes.
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.build import credentials, service_pod
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.metadata import child
@@ -38,7 +38,7 @@ def job(app: AIApp, settings: Settings, database_uid: str = "") -> Manifest:
 
 def _pod(app: AIApp, settings: Settings) -> Manifest:
     image = service_pod.image(app, settings)
-    database = (credentials.postgres_credential(app),)
+    database = (credentials.postgres_credential(app, DatabaseRole.OWNER),)
     main = container(
         ComponentName.MIGRATE.value,
         image,

@@ -6,7 +6,7 @@ out. What a closed gate blocks and what exists already is held: neither applied 
 the old revision serves on.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
@@ -15,7 +15,10 @@ from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import PASSWORD, Gate, GeneratedSecret, Plan
 from aiapp_operator.build import (
+    addresses,
     api,
+    data,
+    database_roles,
     inference,
     metadata,
     migration,
@@ -90,7 +93,11 @@ def _plan_postgres(draft: _Draft, app: AIApp, settings: Settings) -> None:
     found = draft.facts.claims.get(names.part(app.name, ComponentName.POSTGRES))
     draft.apply += [postgres.claim(app, managed, found), postgres.service(app)]
     uid = _usable_uid(draft.facts, app, ComponentName.POSTGRES)
-    _plan_data(draft, postgres.secret(app, uid), postgres.stateful_set(app, settings, managed), uid)
+    owner = data.claim_reference(app, ComponentName.POSTGRES, uid)
+    stateful_set = postgres.stateful_set(app, settings, managed)
+    rotation = _rotation(draft, app, stateful_set)
+    secrets = database_roles.secrets(app, addresses.host(app, ComponentName.POSTGRES), owner, rotation)
+    _plan_data(draft, secrets, stateful_set, uid)
 
 
 def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
@@ -100,7 +107,9 @@ def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
     found = draft.facts.claims.get(names.part(app.name, ComponentName.REDIS))
     draft.apply += [redis.claim(app, managed, found), redis.service(app)]
     uid = _usable_uid(draft.facts, app, ComponentName.REDIS)
-    _plan_data(draft, redis.secret(app, uid), redis.stateful_set(app, settings, managed), uid)
+    stateful_set = redis.stateful_set(app, settings, managed)
+    _rotation(draft, app, stateful_set)
+    _plan_data(draft, [redis.secret(app, uid)], stateful_set, uid)
 
 
 def _usable_uid(facts: Facts, app: AIApp, component: ComponentName) -> str:
@@ -109,13 +118,29 @@ def _usable_uid(facts: Facts, app: AIApp, component: ComponentName) -> str:
     return "" if claim is None or claim.deleting else claim.uid
 
 
-def _plan_data(draft: _Draft, secret: GeneratedSecret, stateful_set: Manifest, claim_uid: str) -> None:
-    """The Secret before the StatefulSet, so that the StatefulSet's existence says that the Secret was created."""
+def _rotation(draft: _Draft, app: AIApp, stateful_set: Manifest) -> str:
+    """What the passwords of a database are made for; written on it, outside of its pods' template."""
+    rotation = database_roles.wanted_rotation(app, _rotated(draft.facts, object_key(stateful_set)))
+    if rotation:
+        stateful_set["metadata"]["annotations"] = {names.ANNOTATION_ROTATION: rotation}
+    return rotation
+
+
+def _rotated(facts: Facts, key: ObjectKey) -> str:
+    workload = facts.workloads.get(key)
+    return "" if workload is None else workload.rotation
+
+
+def _plan_data(draft: _Draft, secrets: list[GeneratedSecret], stateful_set: Manifest, claim_uid: str) -> None:
+    """Secrets before the StatefulSet, so that its existence, and the rotation on it, say that they were created."""
     key = object_key(stateful_set)
     exists = key in draft.facts.keys
-    missing = secret.name in draft.facts.missing_secrets  # deleted by hand: a pod waits for it
-    if claim_uid and (missing or not exists):
-        draft.secrets.append(secret)
+    annotations = stateful_set["metadata"].get("annotations", {})
+    rotated = exists and annotations.get(names.ANNOTATION_ROTATION, "") != _rotated(draft.facts, key)
+    for secret in secrets if claim_uid else ():
+        missing = secret.name in draft.facts.missing_secrets  # deleted by hand: a pod waits for it
+        if rotated or missing or not exists:
+            draft.secrets.append(replace(secret, replace=rotated))
     draft.gate(f"VolumeOf{key.name}", [stateful_set], is_open=bool(claim_uid) or exists)
 
 

@@ -5,17 +5,17 @@ from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.data import ManagedPostgres
 from aiapp_operator.api.facts import Claim
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.api.names import ComponentName
-from aiapp_operator.api.plan import PASSWORD, GeneratedSecret
-from aiapp_operator.build import data
-from aiapp_operator.build.addresses import POSTGRES_PORT, host
+from aiapp_operator.api.names import ComponentName, DatabaseRole
+from aiapp_operator.build import data, database_roles
+from aiapp_operator.build.addresses import POSTGRES_PORT
 from aiapp_operator.build.metadata import service as build_service
 from aiapp_operator.build.pod import container, empty_dir, exec_probe, mount
 from aiapp_operator.build.resources import memory_limit, resources
 from aiapp_operator.build.scripts import POSTGRES_PROBE, POSTGRES_START, shell
 from aiapp_operator.config import Settings
 
-ROLE = "aiapp"  # also the name of the database, which it owns
+# Kubelets refresh what is mounted within about two minutes.
+OVERLAP = "15 minutes"
 _DATA = "/var/lib/postgresql/data"
 _RUN = "/run/aiapp"
 _MIB = 1024 * 1024
@@ -27,23 +27,14 @@ def claim(app: AIApp, postgres: ManagedPostgres, found: Claim | None) -> Manifes
     return data.claim(app, ComponentName.POSTGRES, postgres.storage, found, name=name)
 
 
-def secret(app: AIApp, claim_uid: str) -> GeneratedSecret:
-    """Everything a client needs; `url` is what the service reads."""
-    server = host(app, ComponentName.POSTGRES)
-    template = {
-        "username": ROLE,
-        "password": PASSWORD,
-        "host": server,
-        "port": str(POSTGRES_PORT),
-        "database": ROLE,
-        "url": f"postgresql://{ROLE}:{PASSWORD}@{server}:{POSTGRES_PORT}/{ROLE}",
-    }
-    return data.generated_secret(app, ComponentName.POSTGRES, claim_uid, template)
-
-
 def service(app: AIApp) -> Manifest:
     """A stable address, so that clients keep no name of a pod in their caches."""
     return build_service(app, ComponentName.POSTGRES, "", POSTGRES_PORT)
+
+
+def secret_names(app: AIApp) -> dict[str, str]:
+    """The Secret of each role, by the name of the folder that it is mounted in."""
+    return {role.value: names.database_secret(app.name, role) for role in DatabaseRole}
 
 
 def stateful_set(app: AIApp, settings: Settings, postgres: ManagedPostgres) -> Manifest:
@@ -71,7 +62,7 @@ def stateful_set(app: AIApp, settings: Settings, postgres: ManagedPostgres) -> M
         lifecycle={"preStop": {"exec": {"command": ["/bin/sh", "-c", "kill -INT 1"]}}},
     )
     volumes = [empty_dir("run", "16Mi"), empty_dir("tmp", "1Gi"), empty_dir("shm", "128Mi", memory=True)]
-    return data.stateful_set(app, ComponentName.POSTGRES, main, volumes, grace=120)
+    return data.stateful_set(app, ComponentName.POSTGRES, main, volumes, secrets=secret_names(app), grace=120)
 
 
 def _probe(question: str, *, period: int, failures: int) -> Manifest:
@@ -82,7 +73,9 @@ def _environment(app: AIApp, postgres: ManagedPostgres) -> dict[str, str]:
     return {
         "PGDATA": f"{_DATA}/pgdata",
         "PG_MAJOR": postgres.version.value,
-        "PG_ROLE": ROLE,
+        "PG_ROLE": database_roles.OWNER,
+        "PG_DATA_ROLE": database_roles.DATA,
+        "PG_OVERLAP": OVERLAP,
         "PG_EXTENSION": "vector",
         "PG_RUN": _RUN,
         "SECRET_DIR": data.SECRET_DIR,

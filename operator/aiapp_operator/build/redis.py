@@ -74,7 +74,9 @@ def stateful_set(app: AIApp, settings: Settings, redis: ManagedRedis) -> Manifes
         readinessProbe=_probe("ready", period=5, failures=3),
     )
     volumes = [empty_dir("run", "16Mi"), empty_dir("tmp", "64Mi")]
-    return data.stateful_set(app, ComponentName.REDIS, main, volumes, grace=60)
+    return data.stateful_set(
+        app, ComponentName.REDIS, main, volumes, secrets={"": names.part(app.name, ComponentName.REDIS)}, grace=60
+    )
 
 
 def _probe(question: str, *, period: int, failures: int) -> Manifest:

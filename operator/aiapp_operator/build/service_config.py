@@ -10,6 +10,7 @@ from aiapp_operator.api import models as api
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
+from aiapp_operator.api.names import DatabaseRole
 from aiapp_operator.build import addresses, credentials, service_access, service_content
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.duration import seconds
@@ -138,7 +139,7 @@ def _tracing(app: AIApp) -> service.TracingConfig | None:
 
 
 def _database(app: AIApp) -> service.DatabaseConfig:
-    file = Path(credentials.postgres_credential(app).file)
+    file = Path(credentials.postgres_credential(app, DatabaseRole.API).file)
     external = app.spec.postgres.external
     if external is None:
         return service.DatabaseConfig(url_file=file)

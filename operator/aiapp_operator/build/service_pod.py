@@ -5,7 +5,7 @@ from typing import Any
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.build import content, credentials, service_config
 from aiapp_operator.build.metadata import child
 from aiapp_operator.build.pod import SERVICE_UID, container, empty_dir, http_probe, mount, pod_spec, pod_template
@@ -41,10 +41,11 @@ def deployment(
     manifest = child(app, "Deployment", names.part(app.name, component, entry), component, entry)
     api = component is ComponentName.API
     keys = app.spec.api.auth.api_keys if api else None
+    secrets = credentials.service_credentials(app, DatabaseRole.API if api else DatabaseRole.WORKER)
     mounts = [mount("config", str(DEFAULT_PATH.parent), read_only=True), credentials.credentials_mount()]
     volumes = [
         service_config.config_volume(app),
-        credentials.credentials_volume(credentials.service_credentials(app)),
+        credentials.credentials_volume(secrets),
         empty_dir("tmp", "1Gi"),
     ]
     files = content.volume(app)
@@ -68,7 +69,7 @@ def deployment(
     if api:
         main["lifecycle"] = {"preStop": {"exec": {"command": ["/bin/sleep", str(ENDPOINT_LAG)]}}}
     whole = (keys.secret_ref.name,) if keys is not None else ()
-    check = credentials.check_secrets(image(app, settings), credentials.service_credentials(app), whole)
+    check = credentials.check_secrets(image(app, settings), secrets, whole)
     grace = int(config.config.drain_seconds) + STOP_MARGIN + (ENDPOINT_LAG if api else 0)
     spec = pod_spec(
         app,

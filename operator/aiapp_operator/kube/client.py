@@ -145,13 +145,15 @@ class KubeClient:
     async def delete(self, kind: str, namespace: str, name: str, uid: str, *, orphan: bool = False) -> bool:
         """Delete exactly the object with this uid; False while something still holds it. `orphan` leaves its pods.
 
+        An empty uid is whichever object has the name.
+
         Raises Conflict for another object of that name.
         """
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Orphan" if orphan else "Background",
-            "preconditions": {"uid": uid},
+            **({"preconditions": {"uid": uid}} if uid else {}),
         }
         try:
             answer = await self._send("delete", kind, "DELETE", RESOURCES[kind].path(namespace, name), body=body)

@@ -18,11 +18,14 @@ def password(rng: random.Random) -> str:
 
 
 async def create(client: KubeClient, secret: GeneratedSecret, rng: random.Random) -> bool:
-    """Create the Secret; False when it exists, which is as good.
+    """Create the Secret; False when it exists, which is as good, unless it is to be replaced.
 
     Raises:
         ApiError: the API server cannot be asked, or refuses.
     """
+    if secret.replace:
+        # Its uid is not ours to read. The name is: nobody else makes a Secret of it.
+        await client.delete("Secret", secret.namespace, secret.name, uid="")
     try:
         await client.create(secret.manifest(password(rng)))
     except AlreadyExists:

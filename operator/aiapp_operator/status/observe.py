@@ -10,7 +10,7 @@ from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.facts import BackendHealth, Cause, Claim, Facts, Job, JobState, Severity, Workload
 from aiapp_operator.api.manifest import Manifest, ObjectKey
-from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.status import pod_causes
 from aiapp_operator.status.fields import condition, mapping, number, text
 from aiapp_operator.status.redact import last_line, redact
@@ -58,11 +58,12 @@ def _frozen(values: dict[K, V]) -> Mapping[K, V]:
 
 def _generated_secrets(app: AIApp) -> frozenset[str]:
     """Secrets that the operator makes itself."""
-    managed = {
-        ComponentName.POSTGRES: app.spec.postgres.managed is not None,
-        ComponentName.REDIS: app.spec.redis.managed is not None,
-    }
-    return frozenset(names.part(app.name, component) for component, is_managed in managed.items() if is_managed)
+    found: list[str] = []
+    if app.spec.postgres.external is None:
+        found += [names.database_secret(app.name, role) for role in DatabaseRole]
+    if app.spec.redis.managed is not None:
+        found.append(names.part(app.name, ComponentName.REDIS))
+    return frozenset(found)
 
 
 def _cause(pod: Manifest, generated: frozenset[str]) -> Cause | None:
@@ -97,6 +98,7 @@ def _workload(key: ObjectKey, child: Manifest, pods: list[Manifest], generated: 
         ready=min(ready, updated) if observed else 0,
         serving=sum(_is_ready(pod) for pod in living),
         cause=_worst([*(_cause(pod, generated) for pod in current), _refused(child)]),
+        rotation=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_ROTATION, "")),
     )
 
 

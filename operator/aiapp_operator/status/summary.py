@@ -3,7 +3,7 @@
 from aiapp_operator.api import names
 from aiapp_operator.api.facts import JobState
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.status.checks import Known
 from aiapp_operator.status.workloads import Report
 from aiapp_service.config import API_PORT
@@ -44,7 +44,7 @@ def _component(report: Report) -> Manifest:
 
 def _database(known: Known) -> Manifest:
     external = known.app.spec.postgres.external
-    own = names.part(known.app.name, ComponentName.POSTGRES)
+    own = names.database_secret(known.app.name, DatabaseRole.OWNER)
     database: Manifest = {"secretName": external.url_secret_ref.name if external is not None else own}
     complete = [job for job in known.facts.jobs.values() if job.state is JobState.COMPLETE and job.result]
     wanted = [job for job in complete if any(key == ("Job", job.name) for key in known.planned)]

@@ -45,14 +45,17 @@ class Container:
         for folder in (self.root, *self.root.parents[:3]):
             folder.chmod(folder.stat().st_mode | 0o011)
 
-    def set_password(self, password: str | None) -> None:
-        """What kubelet does when the Secret appears, changes or goes."""
-        path = self.root / "secret" / "password"
-        if password is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.write_text(password, encoding="utf-8")
-            path.chmod(0o644)
+    def set_password(self, password: str | None, folder: str = "", user: str = "default") -> None:
+        """What kubelet does when a Secret appears, changes or goes; it is mounted in `folder` of the secrets."""
+        path = self.root / "secret" / folder
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)
+        for name, value in (("username", user), ("password", password)):
+            if password is None:
+                (path / name).unlink(missing_ok=True)
+            else:
+                (path / name).write_text(str(value), encoding="utf-8")
+                (path / name).chmod(0o644)
 
     def start(self) -> None:
         """Start it; its output goes to the file `log`."""

@@ -148,6 +148,9 @@ def test_deleted_app_keeps_its_data_for_the_next_one(simulated: Simulated, names
     app = AppHandle(kube, namespace, "app")
     kept = {"PersistentVolumeClaim/app-postgres", "PersistentVolumeClaim/app-redis"} | {
         "Secret/app-postgres",
+        "Secret/app-postgres-api",
+        "Secret/app-postgres-superuser",
+        "Secret/app-postgres-worker",
         "Secret/app-redis",
     }
     with operator(simulated.kubeconfig, namespace, tmp_path):

@@ -45,18 +45,29 @@ def container(tmp_path: Path) -> Iterator[Container]:
             "SECRET_DIR": str(tmp_path / "secret"),
         },
     )
-    made.set_password(PASSWORD)
+    mount(made, PASSWORD)
     yield made
     made.kill()
 
 
-def connect(container: Container, password: str = PASSWORD, user: str = "aiapp") -> psycopg.Connection:
+def mount(container: Container, password: str | None, suffix: str = "") -> None:
+    """Passwords of all roles: the owner's is `password`, the others' begin with it."""
+    for role in ("owner", "api", "worker"):
+        own = password if role == "owner" or password is None else f"{password}-{role}"
+        container.set_password(own, role, f"aiapp_{role}{suffix}")
+    container.set_password(None if password is None else f"{password}-super", "superuser", "postgres")
+
+
+def connect(
+    container: Container, password: str = PASSWORD, user: str = "aiapp_owner", options: str = "-crole=aiapp"
+) -> psycopg.Connection:
     return psycopg.connect(
         host="127.0.0.1",
         port=int(container.environment["PGPORT"]),
         user=user,
         password=password,
         dbname="aiapp",
+        options=options,
         autocommit=True,
         connect_timeout=10,
     )
@@ -67,14 +78,15 @@ def test_the_application_owns_its_database_and_is_no_superuser(container):
     container.wait_ready()
     with connect(container) as connection:
         assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)
+        assert connection.execute("SELECT current_user, session_user").fetchone() == ("aiapp", "aiapp_owner")
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
         assert connection.execute(owner).fetchone() == ("aiapp",)
         installed = connection.execute("SELECT extname FROM pg_extension").fetchall()
         assert (extension(),) in installed
         connection.execute("CREATE TABLE t (x int)")
-    for user, password in (("aiapp", "wrong"), ("postgres", PASSWORD)):
+    for user, password in (("aiapp_owner", "wrong"), ("postgres", PASSWORD), ("aiapp", PASSWORD)):
         with pytest.raises(psycopg.OperationalError, match=r"password authentication failed|no pg_hba\.conf entry"):
-            connect(container, password, user)
+            connect(container, password, user, options="")
     assert PASSWORD not in container.log()
     assert PASSWORD not in container.command_lines()
 
@@ -93,11 +105,76 @@ def test_it_stops_fast_with_clients_connected_and_keeps_its_data(container):
         assert connection.execute("SELECT x FROM t").fetchone() == (1,)
 
 
-def test_a_rotated_password_restarts_it_and_holds_from_then_on(container):
+def as_api(container: Container, password: str = PASSWORD, user: str = "aiapp_api") -> psycopg.Connection:
+    return connect(container, f"{password}-api", user, options="")
+
+
+def test_the_service_reads_and_writes_rows_and_changes_no_schema(container):
+    container.start()
+    container.wait_ready()
+    with connect(container) as owner:
+        owner.execute("CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY, s serial, x int)")
+        assert owner.execute("SELECT tableowner FROM pg_tables WHERE tablename = 't'").fetchone() == ("aiapp",)
+    for role in ("api", "worker"):
+        with connect(container, f"{PASSWORD}-{role}", f"aiapp_{role}", options="") as connection:
+            connection.execute("INSERT INTO t (x) VALUES (1)")
+            connection.execute("UPDATE t SET x = 2")
+            assert connection.execute("DELETE FROM t RETURNING x").fetchone() == (2,)
+            for forbidden in (
+                "DROP TABLE t",
+                "ALTER TABLE t ADD y int",
+                "CREATE TABLE u (x int)",
+                "TRUNCATE t",
+                "SET ROLE aiapp",
+                "COPY t FROM PROGRAM 'id'",
+                "CREATE ROLE r",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(forbidden)
+
+
+def test_the_superuser_logs_in_with_a_secret_of_its_own(container):
+    container.start()
+    container.wait_ready()
+    with connect(container, f"{PASSWORD}-super", "postgres", options="") as connection:
+        assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,)
+
+
+def test_a_rotation_is_taken_in_while_it_runs_and_old_logins_stay_good_for_a_while(container):
+    container.start()
+    container.wait_ready()
+    with as_api(container) as before:
+        mount(container, "second", "_xyz")
+        assert container.probe("readinessProbe") == 0
+        assert before.execute("SELECT 1").fetchone() == (1,)
+        with as_api(container, "second", "aiapp_api_xyz") as new, as_api(container):
+            limits = new.execute(
+                "SELECT rolname, rolvaliduntil < now() + interval '16 minutes' FROM pg_roles WHERE rolcanlogin"
+            )
+            assert dict(limits.fetchall()) == {
+                "postgres": None,
+                "aiapp_owner": True,
+                "aiapp_api": True,
+                "aiapp_worker": True,
+                "aiapp_owner_xyz": False,
+                "aiapp_api_xyz": False,
+                "aiapp_worker_xyz": False,
+            }
+    with connect(container, "second", "aiapp_owner_xyz") as owner:
+        owner.execute("CREATE TABLE t (x int)")
+    with connect(container, "second-super", "postgres", options="") as root:
+        root.execute("ALTER ROLE aiapp_api VALID UNTIL '2020-01-01'")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        as_api(container)
+    for secret in (PASSWORD, "second"):
+        assert secret not in container.log()
+
+
+def test_a_password_that_is_not_taken_in_fails_the_liveness_probe_and_holds_after_a_restart(container):
     container.start()
     container.wait_ready()
     assert container.probe("livenessProbe") == 0
-    container.set_password("second")
+    mount(container, "second")
     assert container.probe("livenessProbe") == 1
     container.kill()
     container.start()
@@ -111,7 +188,7 @@ def test_a_rotated_password_restarts_it_and_holds_from_then_on(container):
 def test_a_secret_that_goes_does_not_stop_a_running_database(container):
     container.start()
     container.wait_ready()
-    container.set_password(None)
+    mount(container, None)
     assert container.probe("livenessProbe") == 0
     assert container.probe("readinessProbe") == 0
 
@@ -152,7 +229,7 @@ def test_without_a_free_connection_it_is_left_alone(container):
     )
     container.start()
     container.wait_ready()
-    with connect(container), connect(container):
+    with connect(container), as_api(container):
         with pytest.raises(psycopg.OperationalError, match=r"connection slots|too many"):
             connect(container)
         assert container.probe("livenessProbe") == 0
@@ -164,11 +241,12 @@ def test_no_server_is_noticed_by_every_probe(container, probe):
     assert container.probe(probe) != 0
 
 
-def test_a_missing_secret_is_named(container):
-    container.set_password(None)
+@pytest.mark.parametrize(("role", "name"), [("owner", "minimal-postgres"), ("worker", "minimal-postgres-worker")])
+def test_a_missing_secret_is_named(container, role, name):
+    container.set_password(None, role)
     container.start()
     assert container.wait_end() == 1
-    assert "aiapp: Secret minimal-postgres is missing" in container.log()
+    assert f"aiapp: Secret {name} is missing" in container.log()
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,12 @@
 #!/bin/sh
-# Starts PostgreSQL as the container's process, with the role's password as it is mounted now.
+# Starts PostgreSQL as the container's process, with roles and passwords as they are mounted now.
 #
 # Needs initdb and postgres, wherever the image keeps them. Arguments go to postgres. Environment:
 #   PGDATA         directory of the data; its parent is the volume
 #   PG_MAJOR       major version of the data
-#   PG_ROLE        role and database of the application
-#   PG_EXTENSION   extension that the database needs
 #   PG_RUN         directory for the socket and what is written at start
-#   SECRET_DIR     mounted Secret with the file `password`
-#   SECRET_NAME    its name, for messages
+#   SECRET_NAME    name of the owner's Secret, which those of the others begin with, for messages
+# and that of postgres-roles.sh, which stands before this.
 set -eu
 umask 077
 # As process 1 a shell ignores signals it has no trap for; exec gives postgres the defaults again.
@@ -22,13 +20,14 @@ fail() {
     exit 1
 }
 
-[ -r "$SECRET_DIR/password" ] || fail "Secret $SECRET_NAME is missing"
+missing=$(missing_secret)
+[ -z "$missing" ] || fail "Secret $SECRET_NAME${missing#/} is missing"
 for binary in initdb postgres; do
     command -v "$binary" >/dev/null || fail "the image has no PostgreSQL $PG_MAJOR: $binary is not found"
 done
 
 # Statements come from standard input and end at an empty line; the first error ends it. Neither the statements
-# nor their errors are logged with their text, since one of them holds the password.
+# nor their errors are logged with their text, since some of them hold passwords.
 single() {
     postgres --single -j -D "$1" -c exit_on_error=on -c log_min_error_statement=panic -c log_statement=none \
         -c listen_addresses= -c unix_socket_directories="$PG_RUN" -c log_checkpoints=off -c log_line_prefix= "$2" >/dev/null
@@ -42,7 +41,7 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
     initdb --pgdata="$PGDATA.new" --username=postgres --auth-local=peer --auth-host=scram-sha-256 \
         --encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
     single "$PGDATA.new" postgres <<SQL
-CREATE ROLE "$PG_ROLE" LOGIN;
+CREATE ROLE "$PG_ROLE";
 
 CREATE DATABASE "$PG_ROLE" OWNER "$PG_ROLE";
 
@@ -66,23 +65,17 @@ if [ -e "$PGDATA/postmaster.pid" ]; then
     esac
 fi
 
-password=$(sed "s/'/''/g" "$SECRET_DIR/password")
-single "$PGDATA" "$PG_ROLE" <<SQL
-SET password_encryption = 'scram-sha-256';
+roles_sql | single "$PGDATA" "$PG_ROLE"
+fingerprint >"$PG_RUN/roles"
 
-ALTER ROLE "$PG_ROLE" LOGIN PASSWORD '$password';
-
-CREATE EXTENSION IF NOT EXISTS "$PG_EXTENSION";
-
-ALTER EXTENSION "$PG_EXTENSION" UPDATE;
-
-SQL
-unset password
-
+# The socket is closed to everybody but this user, who could read the data anyway.
 cat >"$PG_RUN/pg_hba.conf" <<HBA
-local all all peer
-host "$PG_ROLE" "$PG_ROLE" all scram-sha-256
+local all postgres trust
+host all postgres all scram-sha-256
+host "$PG_ROLE" +"$PG_ROLE" all scram-sha-256
+host "$PG_ROLE" +"$PG_DATA_ROLE" all scram-sha-256
 HBA
 
 trap - TERM INT
-exec postgres -D "$PGDATA" -c hba_file="$PG_RUN/pg_hba.conf" -c unix_socket_directories="$PG_RUN" "$@"
+exec postgres -D "$PGDATA" -c hba_file="$PG_RUN/pg_hba.conf" -c unix_socket_directories="$PG_RUN" \
+    -c unix_socket_permissions=0700 "$@"

@@ -33,7 +33,12 @@ def test_volumes_come_before_passwords_and_databases():
 def test_password_and_database_once_the_volume_is_seen():
     claims = {"shop-postgres": Claim("shop-postgres", "pvc-1")}
     plan = plan_for(Facts(claims=claims))
-    assert [secret.name for secret in plan.secrets] == ["shop-postgres"]
+    assert [secret.name for secret in plan.secrets] == [
+        "shop-postgres",
+        "shop-postgres-api",
+        "shop-postgres-worker",
+        "shop-postgres-superuser",
+    ]
     assert str(POSTGRES) in keys(plan)
     assert "StatefulSet/shop-redis" not in keys(plan)
 
@@ -45,12 +50,12 @@ def test_secret_lives_as_long_as_the_volume():
     assert secret["metadata"]["ownerReferences"] == [owner]
     assert secret["metadata"]["labels"]["aiapp.dev/app"] == "shop"
     assert secret["stringData"] == {
-        "username": "aiapp",
+        "username": "aiapp_owner",
         "password": "p4ss",
         "host": "shop-postgres.team.svc",
         "port": "5432",
         "database": "aiapp",
-        "url": "postgresql://aiapp:p4ss@shop-postgres.team.svc:5432/aiapp",
+        "url": "postgresql://aiapp_owner:p4ss@shop-postgres.team.svc:5432/aiapp?options=-crole%3Daiapp",
     }
 
 

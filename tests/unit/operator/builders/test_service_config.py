@@ -104,7 +104,7 @@ def test_missing_secrets_are_noticed_before_the_service_starts():
     check = pod["initContainers"][0]
     named = [entry["valueFrom"]["secretKeyRef"] for entry in check["env"]]
     assert named == [
-        {"name": "shop-postgres", "key": "url"},
+        {"name": "shop-postgres-api", "key": "url"},
         {"name": "shop-redis", "key": "url"},
         {"name": "llm-keys", "key": "openai"},
     ]

@@ -53,7 +53,8 @@ async def ordeal(seed):
         mischief = Mischief(world, rng)
         await mischief.run(acts=rng.randint(1, 12), pause=rng.choice([0.5, 5.0, 60.0]))
         world.edit_app(**FINAL)
-        await world.settle()
+        # Faults last for 600 s; what failed to the end is tried again within five minutes.
+        await world.settle(within=1200)
         made = Counter(c.place for c in world.server.storage.history if c.place.kind == "Secret" and c.before is None)
         return snapshot(world.server), made, [*mischief.done, *map(str, world.log)]
 

@@ -21,6 +21,9 @@ CHILDREN = {
     "PersistentVolumeClaim/shop-redis",
     "PodDisruptionBudget/shop-api",
     "Secret/shop-postgres",
+    "Secret/shop-postgres-api",
+    "Secret/shop-postgres-superuser",
+    "Secret/shop-postgres-worker",
     "Secret/shop-redis",
     "Service/shop-api",
     "Service/shop-postgres",
@@ -262,11 +265,11 @@ async def test_a_generated_secret_that_was_deleted_is_made_again_when_a_pod_wait
         await world.settle()
         world.server.delete(Place("Secret", NAMESPACE, "shop-redis"))
         await world.until_quiet()
-        assert created(world, "Secret") == 2, "nobody needs it yet, and nobody can see that it is gone"
+        assert created(world, "Secret") == 5, "nobody needs it yet, and nobody can see that it is gone"
         pod = next(p for p in world.server.storage.all("Pod") if "shop-redis" in p["metadata"]["name"])
         world.server.delete(Place("Pod", NAMESPACE, pod["metadata"]["name"]))
         await world.settle()
-        assert created(world, "Secret") == 3
+        assert created(world, "Secret") == 6
 
 
 @virtual_time

@@ -127,9 +127,9 @@ class World:
             seen = self._counted()
             await asyncio.sleep(QUIET_SECONDS)
 
-    async def settle(self, name: str = "shop") -> None:
+    async def settle(self, name: str = "shop", within: float = 600.0) -> None:
         """Until Ready and quiet."""
-        await self.until_ready(name)
+        await self.until_ready(name, within)
         await self.until_quiet()
 
     def _counted(self) -> int:
