@@ -18,6 +18,7 @@ from aiapp_service.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from aiapp_service.billing.ledger import Ledger
     from aiapp_service.limits.shared import SharedLimits
+    from aiapp_service.storage.files import Files
     from aiapp_service.storage.objects import ObjectStore
     from aiapp_service.stores.outbox import Outbox
     from aiapp_service.stores.postgres import Database
@@ -36,6 +37,7 @@ class Surroundings:
     outbox: "Outbox | None" = None
     database: "Database | None" = None
     objects: "ObjectStore | None" = None
+    files: "Files | None" = None
     shared_limits: "SharedLimits | None" = None
     local_limits: LocalLimits = field(default_factory=LocalLimits)
     cache_writes: Writes = field(default_factory=Writes)
@@ -67,13 +69,15 @@ class Surroundings:
 
             database = Database(config.database)
             ledger = open_ledger(config.app, outbox, database)
+        objects = _objects(config)
         return cls(
             session,
             metrics,
             redis=redis,
             outbox=outbox,
             database=database,
-            objects=_objects(config),
+            objects=objects,
+            files=_files(database, objects),
             shared_limits=shared_limits,
             ledger=ledger,
             responses=responses,
@@ -112,6 +116,14 @@ def _objects(config: ServiceConfig) -> "ObjectStore | None":
     from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
 
     return ObjectStore(config.object_store)
+
+
+def _files(database: "Database | None", objects: "ObjectStore | None") -> "Files | None":
+    if database is None or objects is None:
+        return None
+    from aiapp_service.storage.files import Files  # noqa: PLC0415
+
+    return Files(database, objects)
 
 
 def _tracing(config: ServiceConfig, session: aiohttp.ClientSession) -> "Tracing | None":
