@@ -73,7 +73,10 @@ async def _program(
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        # asyncio takes a process for ended only when its pipes are read to their ends.
+        while process.stdout is not None and await process.stdout.read(PIECE):
+            pass
+        await process.wait()
         await said
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL
 
 from aiapp_service.backup import catalogue
 from aiapp_service.backup.create import Wanted, back_up, clean
@@ -41,12 +40,11 @@ def run_backup(
     *,
     recipients: tuple[str, ...],
     retention: timedelta | None,
-    result_file: Path = RESULT_FILE,
 ) -> int:
     """Make a backup, then remove what is past its retention; gives the exit code."""
 
     async def work(store: ObjectStore) -> Document:
-        made = await back_up(store, Wanted(app, _url(url_file), recipients))
+        made = await back_up(store, Wanted(app, read_url(url_file), recipients))
         document: Document = {
             "name": made.name,
             "time": _time(made.time),
@@ -62,7 +60,7 @@ def run_backup(
                 log.warning("old backups are not removed", extra={"error": str(error)})
         return {"backup": document}
 
-    return _run("backup", config, work, result_file)
+    return _run("backup", config, work)
 
 
 def run_drill(
@@ -72,16 +70,15 @@ def run_drill(
     *,
     identity_file: Path | None,
     volume_bytes: int | None,
-    result_file: Path = RESULT_FILE,
 ) -> int:
     """Restore the newest backup into a scratch database and compare; gives the exit code."""
 
     async def work(store: ObjectStore) -> Document:
-        url = _url(url_file)
+        url = read_url(url_file)
         proven = await verify(store, app, url, identity_file=identity_file, volume_bytes=volume_bytes)
         return {"verified": {**proven.model_dump(mode="json", by_alias=True), "time": _time(proven.time)}}
 
-    return _run("verify-restore", config, work, result_file)
+    return _run("verify-restore", config, work)
 
 
 def run_restore(
@@ -91,14 +88,13 @@ def run_restore(
     *,
     backup: str,
     identity_file: Path | None,
-    result_file: Path = RESULT_FILE,
 ) -> int:
     """Restore a backup into an empty database; gives the exit code."""
 
     async def work(store: ObjectStore) -> Document:
-        return {"restored": asdict(await recover(store, app, backup, _url(url_file), identity_file=identity_file))}
+        return {"restored": asdict(await recover(store, app, backup, read_url(url_file), identity_file=identity_file))}
 
-    return _run("restore", config, work, result_file)
+    return _run("restore", config, work)
 
 
 def run_list(config: ObjectStoreConfig, app: str) -> int:
@@ -115,21 +111,20 @@ def run_list(config: ObjectStoreConfig, app: str) -> int:
             sys.stdout.write(json.dumps(line) + "\n")
         return {}
 
-    return _run("backups list", config, work, None)
+    return _run("backups list", config, work)
 
 
-def _run(role: str, config: ObjectStoreConfig, work: _Work, result_file: Path | None) -> int:
+def _run(role: str, config: ObjectStoreConfig, work: _Work) -> int:
     try:
         document = asyncio.run(_with_store(config, work))
     except (WrongUrl, OSError, psycopg.Error, BackupError, ObjectStoreError) as error:
         message = _one_line(error)
         log.error("%s failed", role, extra={"error": message})  # noqa: TRY400  # the traceback may hold the URL
-        if result_file is not None:
-            tell(result_file, f"{role} failed: {message}")
+        tell(RESULT_FILE, f"{role} failed: {message}")
         return 1
-    if result_file is not None:
+    if document:
         log.info("%s done", role, extra=document)
-        tell(result_file, json.dumps(document))
+        tell(RESULT_FILE, json.dumps(document))
     return 0
 
 
@@ -139,10 +134,6 @@ async def _with_store(config: ObjectStoreConfig, work: _Work) -> Document:
         return await work(store)
     finally:
         await store.close()
-
-
-def _url(file: Path) -> URL:
-    return read_url(file)
 
 
 def _time(value: Any) -> str:

@@ -19,6 +19,7 @@ class ConditionType(StrEnum):
     API_READY = "APIReady"
     BACKENDS_HEALTHY = "BackendsHealthy"
     WORKERS_READY = "WorkersReady"
+    BACKUP_VERIFIED = "BackupVerified"
 
 
 CAUSES = (
@@ -30,6 +31,7 @@ CAUSES = (
     ConditionType.API_READY,
     ConditionType.BACKENDS_HEALTHY,
     ConditionType.WORKERS_READY,
+    ConditionType.BACKUP_VERIFIED,
 )
 
 # Present only while true (kstatus: abnormal-true conditions are absent in the normal case).

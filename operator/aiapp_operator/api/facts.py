@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aiapp_operator.api.manifest import ObjectKey
+from aiapp_operator.api.names import ComponentName
 
 
 class Severity(IntEnum):
@@ -62,6 +63,19 @@ class Job:
     executing: bool = False  # one of its containers runs right now
     result: str = ""  # schema revision it reached, from the termination message
     database: str = ""  # uid of the volume whose database it migrated; empty: not ours
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A Job that makes a backup, proves one or restores one, with its pods."""
+
+    name: str
+    component: ComponentName
+    state: JobState
+    created: str = ""  # RFC 3339; tells which is the newest
+    database: str = ""  # uid of the volume that it restored into
+    result: str = ""  # what the service said at its end, as JSON
     cause: Cause | None = None
 
 
@@ -173,6 +187,8 @@ class Facts:
     keys: frozenset[ObjectKey] = frozenset()  # children that exist, Pods not counted
     workloads: Mapping[ObjectKey, Workload] = field(default_factory=_empty)
     jobs: Mapping[str, Job] = field(default_factory=_empty)
+    runs: Mapping[str, Run] = field(default_factory=_empty)
+    schedules: Mapping[str, str] = field(default_factory=_empty)  # CronJobs, and since when they are there
     claims: Mapping[str, Claim] = field(default_factory=_empty)
     missing_secrets: frozenset[str] = frozenset()  # Secrets that pods wait for
     missing_keys: frozenset[tuple[str, str]] = frozenset()  # Secret and key that pods wait for

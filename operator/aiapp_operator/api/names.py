@@ -20,6 +20,9 @@ ANNOTATION_CONFIG_HASH = "aiapp.dev/config-hash"
 ANNOTATION_DATABASE = "aiapp.dev/database-uid"  # on migration Jobs: the volume whose database they migrate
 ANNOTATION_REVISION = "aiapp.dev/revision"  # on pod templates: which pods are of the current revision
 ANNOTATION_ROTATE = "aiapp.dev/rotate-passwords"  # on the AIApp, set by its user: a new value means new passwords
+# On the AIApp, set by its user: a new value means one backup, or one restore drill, now.
+ANNOTATION_BACKUP_NOW = "aiapp.dev/backup-now"
+ANNOTATION_VERIFY_NOW = "aiapp.dev/verify-restore-now"
 ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
 
 WATCHED_KINDS = (
@@ -33,6 +36,7 @@ WATCHED_KINDS = (
     "PersistentVolumeClaim",
     "PodDisruptionBudget",
     "NetworkPolicy",
+    "CronJob",
 )
 
 
@@ -45,6 +49,13 @@ class ComponentName(StrEnum):
     POSTGRES = "postgres"
     REDIS = "redis"
     MIGRATE = "migrate"
+    BACKUP = "backup"
+    VERIFY = "verify"  # restore drills
+    RESTORE = "restore"
+
+
+# Components of Jobs that work on backups; all other Jobs are migrations.
+RUNS = frozenset({ComponentName.BACKUP, ComponentName.VERIFY, ComponentName.RESTORE})
 
 
 class DatabaseRole(StrEnum):
@@ -110,6 +121,11 @@ def inference_cache(app: str, entry: str) -> str:
 def migration(app: str, revision: str) -> str:
     """Job that migrates the database to one revision of the service."""
     return f"{app}-migrate-{revision}"
+
+
+def run(app: str, component: ComponentName, digest: str) -> str:
+    """Job that makes a backup, proves one or restores one, once for each digest."""
+    return f"{part(app, component)}-{digest}"
 
 
 def component_label(component: str, entry: str = "") -> str:

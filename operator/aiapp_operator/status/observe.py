@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.facts import BackendHealth, Cause, Claim, Facts, Job, JobState, Severity, Workload
+from aiapp_operator.api.facts import BackendHealth, Cause, Claim, Facts, Job, JobState, Run, Severity, Workload
 from aiapp_operator.api.manifest import Manifest, ObjectKey
 from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.status import pod_causes
@@ -44,7 +44,11 @@ def observe(app: AIApp, children: Iterable[Manifest], backends: BackendHealth | 
                 if k.kind in _WORKLOADS
             }
         ),
-        jobs=_frozen({k.name: _job(k.name, c, pods, generated) for k, c in others.items() if k.kind == "Job"}),
+        jobs=_frozen({k.name: _job(k.name, c, pods, generated) for k, c in others.items() if _is_migration(k, c)}),
+        runs=_frozen({k.name: _run(k.name, c, pods, generated) for k, c in others.items() if _is_run(k, c)}),
+        schedules=_frozen(
+            {k.name: text(c, "metadata", "creationTimestamp") for k, c in others.items() if k.kind == "CronJob"}
+        ),
         claims=_frozen({k.name: _claim(k.name, c) for k, c in others.items() if k.kind == "PersistentVolumeClaim"}),
         missing_secrets=frozenset(name for pod in living for name in pod_causes.missing_secrets(pod)),
         missing_keys=frozenset(pair for pod in living for pair in pod_causes.missing_keys(pod)),
@@ -135,7 +139,7 @@ def _refused(child: Manifest) -> Cause | None:
 
 
 def _job(name: str, child: Manifest, pods: Mapping[Selector, list[Manifest]], generated: frozenset[str]) -> Job:
-    group = pods.get((ComponentName.MIGRATE.value, ""), [])
+    group = pods.get((_selector(child)[0] or ComponentName.MIGRATE.value, ""), [])
     own = [pod for pod in group if _job_of(pod) == name]
     state = JobState.ACTIVE
     if condition(child, "Complete").get("status") == "True":
@@ -150,6 +154,33 @@ def _job(name: str, child: Manifest, pods: Mapping[Selector, list[Manifest]], ge
         result=next((found for message in ends if (found := _result(message))), ""),
         database=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_DATABASE, "")),
         cause=_job_cause(state, own, ends, generated),
+    )
+
+
+def _is_run(key: ObjectKey, child: Manifest) -> bool:
+    return key.kind == "Job" and _selector(child)[0] in names.RUNS
+
+
+def _is_migration(key: ObjectKey, child: Manifest) -> bool:
+    return key.kind == "Job" and not _is_run(key, child)
+
+
+def _run(name: str, child: Manifest, pods: Mapping[Selector, list[Manifest]], generated: frozenset[str]) -> Run:
+    job = _job(name, child, pods, generated)
+    component = ComponentName(_selector(child)[0])
+    own = [pod for pod in pods.get((component.value, ""), []) if _job_of(pod) == name]
+    lines = (line for pod in own for message in _ends(pod) for line in reversed(message.splitlines()))
+    cause = job.cause
+    if cause is None and job.state is JobState.FAILED:
+        cause = Cause(Severity.FAILED, "Failed", "its pods are gone, so their last words are not known")
+    return Run(
+        name=name,
+        component=component,
+        state=job.state,
+        created=text(child, "metadata", "creationTimestamp"),
+        database=job.database,
+        result=next((line for line in lines if line.startswith('{"')), "") if job.state is JobState.COMPLETE else "",
+        cause=cause,
     )
 
 

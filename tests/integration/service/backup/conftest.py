@@ -1,11 +1,12 @@
 """A PostgreSQL with pgvector, a superuser that logs in with a password as the operator's Jobs do, and an S3 server."""
 
+import contextlib
+import io
 import json
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from aiapp_service.__main__ import main
+from aiapp_service.backup import roles
 from aiapp_service.db.migrate import migrate
+from aiapp_service.telemetry import logs
 from tests.integration.servers.objects import ObjectServer
 from tests.integration.servers.postgres import USER, Postgres, programs_with_vector
 
@@ -62,26 +66,17 @@ class Bed:
         base = [sys.executable, "-m", "aiapp_service", *arguments, "--store", store, "--app", app]
         return base if arguments[0] == "backups" else [*base, "--url-file", str(file)]
 
-    def run(
-        self, *arguments: str, url: str | None = None, app: str = APP, env: Mapping[str, str] | None = None
-    ) -> Ended:
-        """Run a role to its end, as a pod does."""
-        done = subprocess.run(
-            [sys.executable, "-c", _IN_A_POD, str(self.folder / "result"), *self.command(*arguments, url=url, app=app)[3:]],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment() | dict(env or {}),
-        )
-        result = (self.folder / "result").read_text()
-        return Ended(done.returncode, result, done.stdout + done.stderr)
+    def run(self, *arguments: str, url: str | None = None, app: str = APP) -> Ended:
+        """Run a role to its end, in this process."""
+        roles.RESULT_FILE.write_text("")
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), pytest.raises(SystemExit) as ended:
+            main(self.command(*arguments, url=url, app=app)[3:])
+        return Ended(int(ended.value.code or 0), roles.RESULT_FILE.read_text(), said.getvalue())
 
     def backups(self) -> list[dict[str, Any]]:
         """What `backups list` says, newest first."""
-        done = subprocess.run(
-            self.command("backups", "list"), capture_output=True, text=True, check=True, env=environment()
-        )
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in self.run("backups", "list").output.splitlines()]
 
     def scratch_databases(self) -> list[str]:
         """Databases that drills have made."""
@@ -93,19 +88,6 @@ class Bed:
         self.server.new_database(name)
         self.server.allow_vector(name)
         return name
-
-
-# The result file stands in for /dev/termination-log.
-_IN_A_POD = """
-import sys
-from pathlib import Path
-import aiapp_service.db.migrate as migrate
-migrate.RESULT_FILE = Path(sys.argv[1])
-migrate.RESULT_FILE.write_text("")
-from aiapp_service.__main__ import main
-sys.argv = ["aiapp-service", *sys.argv[2:]]
-main()
-"""
 
 
 def environment() -> dict[str, str]:
@@ -125,9 +107,16 @@ def admin_server(vector_server: Postgres) -> Postgres:
 
 @pytest.fixture
 def bed(
-    admin_server: Postgres, object_store: ObjectServer, tmp_path: Path, request: pytest.FixtureRequest
+    admin_server: Postgres,
+    object_store: ObjectServer,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Bed]:
     """A migrated database with rows of all kinds."""
+    monkeypatch.setenv("PATH", environment()["PATH"])
+    monkeypatch.setattr(roles, "RESULT_FILE", tmp_path / "result")
+    monkeypatch.setattr(logs, "set_up", lambda level: None)
     name = re.sub(r"\W+", "_", request.node.name)[:40].lower()
     url = admin_server.new_database(name)
     admin_server.allow_vector(name)

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 
-from aiapp_service.backup import layout
+from aiapp_service.backup import create, layout
+from aiapp_service.storage import objects
 from tests.integration.servers.objects import ObjectServer, object_server
 from tests.integration.service.backup.conftest import APP, Bed, environment
 from tests.stack.wait import wait_until
@@ -110,7 +112,7 @@ def test_killed_backup_is_not_offered_and_goes_a_day_later(bed: Bed) -> None:
     for file in bed.objects.home.rglob("*"):
         if ".sgwtmp" in file.parts:
             os.utime(file, (time.time() - 2 * 86400,) * 2)
-    orphan, young = "2020-01-01T00-00-00Z", layout.name_of(_now())
+    orphan, young = "2020-01-01T00-00-00Z", layout.name_of(datetime.now(UTC))
     for name in (orphan, young):
         _backup_path(bed, name).parent.mkdir(parents=True)
         _backup_path(bed, name).write_bytes(b"half")
@@ -119,12 +121,6 @@ def test_killed_backup_is_not_offered_and_goes_a_day_later(bed: Bed) -> None:
     assert done.document["backup"]["removed"] == 1
     assert not _backup_path(bed, orphan).exists()
     assert _backup_path(bed, young).exists(), "it may be under way"
-
-
-def _now():  # type: ignore[no-untyped-def]
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)
 
 
 def test_retention_keeps_the_last_good_ones(bed: Bed) -> None:
@@ -142,36 +138,25 @@ def test_retention_keeps_the_last_good_ones(bed: Bed) -> None:
     assert [backup["name"] for backup in bed.backups()] == [new["name"], names[1]]
 
 
-def test_clock_of_a_machine_does_not_matter(bed: Bed) -> None:
+class _Late(datetime):
+    """A year ahead."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) + timedelta(days=366)
+
+
+def test_clock_of_a_machine_does_not_matter(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store says what time it is: a machine a year ahead neither renames nor removes anything."""
     first = bed.run("backup").document["backup"]["name"]
-    ahead = _faketime(bed.folder, 366)
-    second = bed.run("backup", "--retention", "14d", env=ahead)
+    for module in (create, objects):
+        monkeypatch.setattr(module, "datetime", _Late)
+    second = bed.run("backup", "--retention", "14d")
     assert second.code == 0, second.output
     backup = second.document["backup"]
     assert backup["removed"] == 0
     assert backup["name"][:4] == first[:4]
     assert [found["name"] for found in bed.backups()] == [backup["name"], first]
-
-
-def _faketime(folder: Path, days: int) -> dict[str, str]:
-    """Python's own clock, wrong by so many days, in processes that start with this environment."""
-    site = folder / "wrong-clock"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(
-        "import datetime, time\n"
-        f"_shift = {days} * 86400\n"
-        "_time = time.time\n"
-        "class _Late(datetime.datetime):\n"
-        "    @classmethod\n"
-        "    def now(cls, tz=None):\n"
-        "        return cls.fromtimestamp(_time() + _shift, tz)\n"
-        "import aiapp_service.backup.create as create\n"
-        "create.datetime = _Late\n"
-        "import aiapp_service.storage.objects as objects\n"
-        "objects.datetime = _Late\n"
-    )
-    return {"PYTHONPATH": f"{site}:{os.environ.get('PYTHONPATH', '')}"}
 
 
 def test_killed_drill_leaves_a_database_that_the_next_one_drops(bed: Bed) -> None:
