@@ -18,6 +18,7 @@ import click
 import yaml
 from pydantic import ValidationError
 
+from aiapp_service.backup.commands import register as register_backups
 from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, WrongConfig, load, mock_config
 from aiapp_service.jobs.commands import COMMANDS
 
@@ -37,7 +38,10 @@ _host = click.option("--host", default="127.0.0.1", show_default=True, help="Add
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The AIApp service: an OpenAI-compatible API, workers, migrations."""
+    """The AIApp service: an OpenAI-compatible API, workers, migrations, backups."""
+
+
+register_backups(main)
 
 
 @main.command()

@@ -60,7 +60,7 @@ def migrate(url_file: Path, result_file: Path = RESULT_FILE, migrations: Path = 
     except (WrongUrl, OSError, psycopg.Error, SQLAlchemyError, CommandError) as error:
         return _failed(result_file, "migration failed", error)
     log.info("migrated", extra={"revision": reached})
-    _tell(result_file, json.dumps({"migrated": reached}))
+    tell(result_file, json.dumps({"migrated": reached}))
     return 0
 
 
@@ -162,7 +162,7 @@ def _named(migration: str) -> Iterator[None]:
 def _failed(result_file: Path, what: str, error: BaseException) -> int:
     message = f"{what}: {_first_line(error)}"
     log.error("migration failed", extra={"error": message})
-    _tell(result_file, message)
+    tell(result_file, message)
     return 1
 
 
@@ -174,7 +174,8 @@ def _first_line(error: BaseException) -> str:
     return " ".join(without_secrets(line).split())[:500] or type(cause).__name__
 
 
-def _tell(result_file: Path, line: str) -> None:
+def tell(result_file: Path, line: str) -> None:
+    """Leave the result where Kubernetes shows it; outside of a pod there is no such file, and nothing is written."""
     try:
         if result_file.exists():
             result_file.write_text(line, encoding="utf-8")

@@ -19,7 +19,7 @@ only their status. `aiapps/finalizers` lets it set blockOwnerDeletion where the 
   resources: [deployments, statefulsets]
   verbs: [get, list, watch, create, patch, update, delete]
 - apiGroups: [batch]
-  resources: [jobs]
+  resources: [jobs, cronjobs]
   verbs: [get, list, watch, create, patch, update, delete]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

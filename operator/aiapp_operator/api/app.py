@@ -12,6 +12,7 @@ from aiapp_operator.api.data import ManagedPostgres, ManagedRedis, Postgres, Red
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.models import Model, Provider
 from aiapp_operator.api.monitoring import Monitoring
+from aiapp_operator.api.object_store import ObjectStore
 from aiapp_operator.api.serving import Api, Worker
 from aiapp_operator.api.status import AIAppStatus
 
@@ -93,6 +94,9 @@ class AIAppSpec(ApiModel):
         default_factory=lambda: Redis(managed=ManagedRedis()),
         description="The job queue and cache: managed (default) or external.",
     )
+    object_store: ObjectStore | None = Field(
+        default=None, description="Where files and backups are kept; unset: nowhere."
+    )
     migrations: Toggle = Field(
         default_factory=Toggle,
         description="Schema migrations that run before each new revision of the service.",
@@ -121,6 +125,10 @@ class AIAppSpec(ApiModel):
             "!has(self.cache) || !has(self.cache.semantic) || (has(self.models) && self.models.exists(m, "
             "m.name == self.cache.semantic.embeddingModel && has(m.kind) && m.kind == 'Embedding'))",
             "cache.semantic.embeddingModel must be the name of an entry of spec.models with kind Embedding",
+        ),
+        Rule(
+            "has(self.objectStore) || (!has(self.postgres.backup) && !has(self.postgres.restoreFrom))",
+            "postgres.backup and postgres.restoreFrom need an object store: set objectStore.s3",
         ),
     )
 

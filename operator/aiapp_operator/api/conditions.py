@@ -21,6 +21,7 @@ class ConditionType(StrEnum):
     BACKENDS_HEALTHY = "BackendsHealthy"
     WORKERS_READY = "WorkersReady"
     AUTOSCALING_ACTIVE = "AutoscalingActive"
+    BACKUP_VERIFIED = "BackupVerified"
 
 
 CAUSES = (
@@ -34,6 +35,7 @@ CAUSES = (
     ConditionType.BACKENDS_HEALTHY,
     ConditionType.WORKERS_READY,
     ConditionType.AUTOSCALING_ACTIVE,
+    ConditionType.BACKUP_VERIFIED,
 )
 
 # Present only while true (kstatus: abnormal-true conditions are absent in the normal case).

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from aiapp_operator.api.backup import Backup, RestoreFrom
 from aiapp_operator.api.base import ApiModel, Resources, Rule, SecretKeyRef, Storage
 
 
@@ -88,7 +89,18 @@ class Postgres(ApiModel):
         description="Run by CloudNativePG, which has to be installed: several instances with failover.",
     )
     external: ExternalPostgres | None = Field(default=None, description="Run by somebody else.")
-    cel: ClassVar[tuple[Rule, ...]] = _one_of("postgres", "managed", "cloudNativePG", "external")
+    backup: Backup | None = Field(default=None, description="Backups into the object store; unset: none.")
+    restore_from: RestoreFrom | None = Field(
+        default=None,
+        description="The backup that a new AIApp comes up from. Can be removed at any time, never added later.",
+    )
+    cel: ClassVar[tuple[Rule, ...]] = (
+        *_one_of("postgres", "managed", "cloudNativePG", "external"),
+        Rule(
+            "!has(self.restoreFrom) || has(oldSelf.restoreFrom)",
+            "postgres.restoreFrom is for a new AIApp: give it when the AIApp is created, under another name if need be",
+        ),
+    )
 
 
 class ManagedRedis(ApiModel):

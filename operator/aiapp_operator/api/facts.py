@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aiapp_operator.api.manifest import ObjectKey
+from aiapp_operator.api.names import ComponentName
 
 
 class Severity(IntEnum):
@@ -73,6 +74,19 @@ class Autoscaler:
     active: bool | None = None
     reason: str = ""  # of Kubernetes, where it cannot work
     message: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A Job that makes a backup, proves one or restores one, with its pods."""
+
+    name: str
+    component: ComponentName
+    state: JobState
+    created: str = ""  # RFC 3339; tells which is the newest
+    database: str = ""  # uid of the volume that it restored into
+    result: str = ""  # what the service said at its end, as JSON
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +212,8 @@ class Facts:
     keys: frozenset[ObjectKey] = frozenset()  # children that exist, Pods not counted
     workloads: Mapping[ObjectKey, Workload] = field(default_factory=_empty)
     jobs: Mapping[str, Job] = field(default_factory=_empty)
+    runs: Mapping[str, Run] = field(default_factory=_empty)
+    schedules: Mapping[str, str] = field(default_factory=_empty)  # CronJobs, and since when they are there
     claims: Mapping[str, Claim] = field(default_factory=_empty)
     autoscalers: Mapping[str, Autoscaler] = field(default_factory=_empty)
     clusters: Mapping[str, Cluster] = field(default_factory=_empty)

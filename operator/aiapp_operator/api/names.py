@@ -22,6 +22,9 @@ LABEL_CNPG_RELOAD = "cnpg.io/reload"
 LABEL_CNPG_CLUSTER = "cnpg.io/cluster"  # CloudNativePG's, on the pods of a Cluster
 ANNOTATION_REVISION = "aiapp.dev/revision"  # on pod templates: which pods are of the current revision
 ANNOTATION_ROTATE = "aiapp.dev/rotate-passwords"  # on the AIApp, set by its user: a new value means new passwords
+# On the AIApp, set by its user: a new value means one backup, or one restore drill, now.
+ANNOTATION_BACKUP_NOW = "aiapp.dev/backup-now"
+ANNOTATION_VERIFY_NOW = "aiapp.dev/verify-restore-now"
 ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
 
 WATCHED_KINDS = (
@@ -36,6 +39,7 @@ WATCHED_KINDS = (
     "PodDisruptionBudget",
     "NetworkPolicy",
     "HorizontalPodAutoscaler",
+    "CronJob",
 )
 
 # Of operators that may not be installed: watched where the API is served, looked for again where it is not.
@@ -51,6 +55,13 @@ class ComponentName(StrEnum):
     POSTGRES = "postgres"
     REDIS = "redis"
     MIGRATE = "migrate"
+    BACKUP = "backup"
+    VERIFY = "verify"  # restore drills
+    RESTORE = "restore"
+
+
+# Components of Jobs that work on backups; all other Jobs are migrations.
+RUNS = frozenset({ComponentName.BACKUP, ComponentName.VERIFY, ComponentName.RESTORE})
 
 
 class DatabaseRole(StrEnum):
@@ -126,6 +137,11 @@ def inference_pods(app: str, entry: str) -> str:
 def migration(app: str, revision: str) -> str:
     """Job that migrates the database to one revision of the service."""
     return f"{app}-migrate-{revision}"
+
+
+def run(app: str, component: ComponentName, digest: str) -> str:
+    """Job that makes a backup, proves one or restores one, once for each digest."""
+    return f"{part(app, component)}-{digest}"
 
 
 def component_label(component: str, entry: str = "") -> str:

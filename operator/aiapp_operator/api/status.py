@@ -54,12 +54,36 @@ class Component(ApiModel):
     message: Annotated[str, Field(max_length=32768)] = Field(default="", description="Why it is not ready.")
 
 
+class LastBackup(ApiModel):
+    """A backup that is complete."""
+
+    name: Annotated[str, Field(max_length=64)] = Field(description="Its name, as restoreFrom takes it.")
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(description="When it was begun.")
+    size: int = Field(default=0, ge=0, description="Bytes in the object store.")
+    duration: Annotated[str, Field(max_length=32)] = Field(default="", description="How long it took.")
+    rows: int = Field(default=0, ge=0, description="Rows of all tables.")
+
+
+class LastVerifiedRestore(ApiModel):
+    """A backup that was restored and found to hold what it was made of."""
+
+    backup: Annotated[str, Field(max_length=64)] = Field(description="Name of the backup.")
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(description="When it was proven.")
+    size: int = Field(default=0, ge=0, description="Bytes in the object store.")
+    duration: Annotated[str, Field(max_length=32)] = Field(default="", description="How long it took.")
+    rows: int = Field(default=0, ge=0, description="Rows that were compared.")
+
+
 class Database(ApiModel):
     """The state of the SQL database."""
 
     secret_name: Annotated[str, Field(max_length=253)] = Field(description="Secret that holds the connection URL.")
     migrated: Annotated[str, Field(max_length=64)] = Field(
         default="", description="Schema revision of the last migration."
+    )
+    last_backup: LastBackup | None = Field(default=None, description="The newest backup that is known of.")
+    last_verified_restore: LastVerifiedRestore | None = Field(
+        default=None, description="The last restore drill that went well."
     )
 
 

@@ -5,6 +5,7 @@ from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
+from aiapp_operator.build import backup_pod
 from aiapp_operator.build.addresses import POSTGRES_PORT, REDIS_PORT
 from aiapp_operator.build.metadata import child
 
@@ -12,8 +13,8 @@ _CNPG_STATUS_PORT = 8000
 
 
 def postgres(app: AIApp) -> Manifest:
-    """From the service and its migrations; Postgres itself talks to nobody."""
-    clients = [ComponentName.API, ComponentName.MIGRATE, ComponentName.WORKER]
+    """From the service, its migrations and its backups; Postgres itself talks to nobody."""
+    clients = [ComponentName.API, ComponentName.MIGRATE, ComponentName.WORKER, *backup_pod.used(app)]
     return _policy(app, ComponentName.POSTGRES, "", clients, POSTGRES_PORT, egress=False)
 
 

@@ -18,6 +18,7 @@ from aiapp_operator.build import (
     addresses,
     api,
     autoscaler,
+    backup,
     cloudnativepg,
     data,
     database_roles,
@@ -27,6 +28,7 @@ from aiapp_operator.build import (
     network_policy,
     postgres,
     redis,
+    restore,
     service_config,
     worker,
 )
@@ -74,7 +76,8 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     if app.spec.pod_disruption_budget.enabled:
         draft.apply.append(api.disruption_budget(app))
     draft.apply += autoscaler.autoscalers(app)
-    migrated = _plan_migration(draft, app, settings)
+    migrated = _plan_restore(draft, app, settings) and _plan_migration(draft, app, settings)
+    _plan_backups(draft, app, settings, migrated=migrated)
     draft.gate("Migrated", _revision(app, settings), is_open=migrated)
     return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates))
 
@@ -175,6 +178,47 @@ def _plan_inference(draft: _Draft, app: AIApp, settings: Settings) -> None:
         if entry.autoscaling is not None:
             draft.apply.append(inference.pods_service(app, entry))
         draft.apply += [inference.service(app, entry), inference.deployment(app, settings, entry)]
+
+
+def _plan_restore(draft: _Draft, app: AIApp, settings: Settings) -> bool:
+    """Plan the Job that fills a new database from a backup; True when there is none, or nothing left to do."""
+    wanted_from = app.spec.postgres.restore_from
+    if wanted_from is None:
+        return True
+    uid, ready = _database(draft.facts, app)
+    wanted = restore.job(app, settings, wanted_from, uid)
+    key = object_key(wanted)
+    found = draft.facts.runs.get(key.name)
+    if restore.complete(draft.facts, uid):
+        if found is not None and found.database == uid:
+            draft.apply.append(wanted)
+        return True
+    if found is not None and found.database != uid:
+        # It filled a database that is gone. Neither applied nor held it is pruned, and then made anew.
+        draft.gates.append(Gate("StaleRestore", open=False, blocks=(key,)))
+        return False
+    draft.gate("PostgresReady", [wanted], is_open=found is not None or ready)
+    # What serves already is of a database that has gone; it waits for the new one.
+    draft.hold |= {ObjectKey("Job", job.name) for job in draft.facts.jobs.values()}
+    return False
+
+
+def _plan_backups(draft: _Draft, app: AIApp, settings: Settings, *, migrated: bool) -> None:
+    """By schedule once there is something to back up; a run that was asked for is made once."""
+    wanted = app.spec.postgres.backup
+    if wanted is None:
+        return
+    volume = draft.facts.claims.get(names.part(app.name, ComponentName.POSTGRES))
+    for manifest in backup.cron_jobs(app, settings, wanted, volume):
+        is_open = migrated or object_key(manifest) in draft.facts.keys
+        draft.gate("BackupsScheduled", [manifest], is_open=is_open)
+    for manifest in backup.asked_for(app, settings, wanted, volume):
+        key = object_key(manifest)
+        if key in draft.facts.keys:
+            # Held and never applied again: it is made once, and its pods cannot change any more.
+            draft.hold.add(key)
+        else:
+            draft.gate("BackupAskedFor", [manifest], is_open=migrated)
 
 
 def _plan_migration(draft: _Draft, app: AIApp, settings: Settings) -> bool:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.facts import Claim, Cluster, Facts, Job, JobState, Workload
+from aiapp_operator.api.facts import Claim, Cluster, Facts, Job, JobState, Run, Workload
 from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
+from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.build.plan import desired
 from aiapp_operator.config import Settings
@@ -42,10 +43,15 @@ def _after(plan: Plan, facts: Facts) -> Facts:
         key.name: Job(
             key.name,
             JobState.COMPLETE,
-            database=(manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_DATABASE, ""),
+            database=_database(manifest),
         )
         for key, manifest in applied.items()
-        if key.kind == "Job"
+        if key.kind == "Job" and _component(manifest) not in names.RUNS
+    }
+    runs = {
+        key.name: Run(key.name, component, JobState.COMPLETE, database=_database(manifest))
+        for key, manifest in applied.items()
+        if key.kind == "Job" and (component := _component(manifest)) in names.RUNS
     }
     workloads: dict[ObjectKey, Workload] = {
         key: Workload(key, serving=1) for key in applied if key.kind in {"Deployment", "StatefulSet"}
@@ -55,11 +61,27 @@ def _after(plan: Plan, facts: Facts) -> Facts:
         for key, manifest in applied.items()
         if key.kind == "Cluster"
     }
-    return replace(facts, keys=frozenset(applied), claims=claims, jobs=jobs, workloads=workloads, clusters=clusters)
+    return replace(
+        facts,
+        keys=frozenset(applied) | plan.hold,
+        claims=claims,
+        jobs=jobs,
+        runs=runs,
+        workloads=workloads,
+        clusters=clusters,
+    )
 
 
 def _rotation(manifest: Manifest) -> str:
     return str((manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROTATION, ""))
+
+
+def _component(manifest: Manifest) -> ComponentName:
+    return ComponentName(manifest["metadata"]["labels"][names.LABEL_COMPONENT])
+
+
+def _database(manifest: Manifest) -> str:
+    return str((manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_DATABASE, ""))
 
 
 def _offline(manifest: Manifest) -> Manifest:

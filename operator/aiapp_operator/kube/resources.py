@@ -33,6 +33,7 @@ RESOURCES = _table(
     Resource("Deployment", "apps/v1", "deployments"),
     Resource("StatefulSet", "apps/v1", "statefulsets"),
     Resource("Job", "batch/v1", "jobs"),
+    Resource("CronJob", "batch/v1", "cronjobs"),
     Resource("Pod", "v1", "pods"),
     Resource("Service", "v1", "services"),
     Resource("ConfigMap", "v1", "configmaps"),

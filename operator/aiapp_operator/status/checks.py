@@ -30,13 +30,26 @@ class Known:
     planned: Mapping[ObjectKey, Manifest]
     blocked: frozenset[ObjectKey]  # by closed gates of the plan
     failure: ReconcileError | None
+    previous: Manifest | None = None  # the status as it was
+    now: str = ""  # RFC 3339
 
     @classmethod
-    def of(cls, app: AIApp, facts: Facts, plan: Plan | None, failure: ReconcileError | None) -> "Known":
+    def of(
+        cls,
+        app: AIApp,
+        facts: Facts,
+        plan: Plan | None,
+        failure: ReconcileError | None,
+        *,
+        previous: Manifest | None = None,
+        now: str = "",
+    ) -> "Known":
         """Index the plan by key."""
         plan = plan or Plan()
         blocked = frozenset(key for gate in plan.gates if not gate.open for key in gate.blocks)
-        return cls(app, facts, {object_key(manifest): manifest for manifest in plan.apply}, blocked, failure)
+        return cls(
+            app, facts, {object_key(manifest): manifest for manifest in plan.apply}, blocked, failure, previous, now
+        )
 
     def report(self, kind: str, component: ComponentName, entry: str = "") -> Report:
         """How a workload is doing, against what is planned."""
@@ -132,7 +145,7 @@ def migrated(known: Known) -> Verdict:
     type_ = ConditionType.MIGRATED
     if not known.app.spec.migrations.enabled:
         return Verdict(type_, TRUE, "Disabled", "migrations.enabled is false: the schema is left alone")
-    key = next((key for key in known.planned if key.kind == "Job"), None)
+    key = next((key for key, planned in known.planned.items() if _is_migration(planned)), None)
     job = known.facts.jobs.get(key.name) if key is not None else None
     if key is None:
         return Verdict(type_, FALSE, "Waiting", "waits for the database", Severity.PROGRESSING)
@@ -142,6 +155,10 @@ def migrated(known: Known) -> Verdict:
         words = f"the schema is at revision {job.result}" if job.result else "the schema is current"
         return Verdict(type_, TRUE, "Migrated", words)
     return _failed_migration(job) if job.state is JobState.FAILED else _running_migration(job)
+
+
+def _is_migration(planned: Manifest) -> bool:
+    return planned["kind"] == "Job" and planned["metadata"]["labels"].get(names.LABEL_COMPONENT) not in names.RUNS
 
 
 def _failed_migration(job: Job) -> Verdict:

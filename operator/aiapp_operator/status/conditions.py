@@ -12,7 +12,7 @@ from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError
-from aiapp_operator.status import summary
+from aiapp_operator.status import backups, summary
 from aiapp_operator.status.checks import FALSE, TRUE, UNKNOWN, Known, Verdict, reports, verdicts
 from aiapp_operator.status.fields import items, text
 
@@ -34,8 +34,8 @@ def evaluate(
     """
     if app.spec.suspend:
         return _suspended(app, previous, now)
-    known = Known.of(app, facts, plan, failure)
-    found = verdicts(known)
+    known = Known.of(app, facts, plan, failure, previous=previous, now=now)
+    found = backups.with_backups(known, verdicts(known))
     conditions = [*_overall(found, failure), *found]
     status = summary.fields(known, reports(known))
     status["conditions"] = _stamped(conditions, app.generation, previous, now)
@@ -155,7 +155,17 @@ def _failed(status: Manifest) -> bool:
 
 # What every start and every change goes through is no warning.
 _PASSING = frozenset(
-    {"Creating", "Starting", "Updating", "Waiting", "NotReady", "Migrating", "CopyingModel", "LoadingModel"}
+    {
+        "Creating",
+        "Starting",
+        "Updating",
+        "Waiting",
+        "NotReady",
+        "Migrating",
+        "CopyingModel",
+        "LoadingModel",
+        "Restoring",
+    }
 )
 
 

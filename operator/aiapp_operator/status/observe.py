@@ -17,6 +17,7 @@ from aiapp_operator.api.facts import (
     Facts,
     Job,
     JobState,
+    Run,
     Severity,
     Workload,
 )
@@ -61,7 +62,11 @@ def observe(
                 if k.kind in _WORKLOADS
             }
         ),
-        jobs=_frozen({k.name: _job(k.name, c, pods, generated) for k, c in others.items() if k.kind == "Job"}),
+        jobs=_frozen({k.name: _job(k.name, c, pods, generated) for k, c in others.items() if _is_migration(k, c)}),
+        runs=_frozen({k.name: _run(k.name, c, pods, generated) for k, c in others.items() if _is_run(k, c)}),
+        schedules=_frozen(
+            {k.name: text(c, "metadata", "creationTimestamp") for k, c in others.items() if k.kind == "CronJob"}
+        ),
         claims=_frozen({k.name: _claim(k.name, c) for k, c in others.items() if k.kind == "PersistentVolumeClaim"}),
         autoscalers=_frozen({k.name: _autoscaler(k.name, c) for k, c in others.items() if k.kind == _AUTOSCALER}),
         clusters=_frozen({k.name: _cluster(k.name, c) for k, c in others.items() if k.kind == "Cluster"}),
@@ -155,7 +160,7 @@ def _refused(child: Manifest) -> Cause | None:
 
 
 def _job(name: str, child: Manifest, pods: Mapping[Selector, list[Manifest]], generated: frozenset[str]) -> Job:
-    group = pods.get((ComponentName.MIGRATE.value, ""), [])
+    group = pods.get((_selector(child)[0] or ComponentName.MIGRATE.value, ""), [])
     own = [pod for pod in group if _job_of(pod) == name]
     state = JobState.ACTIVE
     if condition(child, "Complete").get("status") == "True":
@@ -170,6 +175,33 @@ def _job(name: str, child: Manifest, pods: Mapping[Selector, list[Manifest]], ge
         result=next((found for message in ends if (found := _result(message))), ""),
         database=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_DATABASE, "")),
         cause=_job_cause(state, own, ends, generated),
+    )
+
+
+def _is_run(key: ObjectKey, child: Manifest) -> bool:
+    return key.kind == "Job" and _selector(child)[0] in names.RUNS
+
+
+def _is_migration(key: ObjectKey, child: Manifest) -> bool:
+    return key.kind == "Job" and not _is_run(key, child)
+
+
+def _run(name: str, child: Manifest, pods: Mapping[Selector, list[Manifest]], generated: frozenset[str]) -> Run:
+    job = _job(name, child, pods, generated)
+    component = ComponentName(_selector(child)[0])
+    own = [pod for pod in pods.get((component.value, ""), []) if _job_of(pod) == name]
+    lines = (line for pod in own for message in _ends(pod) for line in reversed(message.splitlines()))
+    cause = job.cause
+    if cause is None and job.state is JobState.FAILED:
+        cause = Cause(Severity.FAILED, "Failed", "its pods are gone, so their last words are not known")
+    return Run(
+        name=name,
+        component=component,
+        state=job.state,
+        created=text(child, "metadata", "creationTimestamp"),
+        database=job.database,
+        result=next((line for line in lines if line.startswith('{"')), "") if job.state is JobState.COMPLETE else "",
+        cause=cause,
     )
 
 

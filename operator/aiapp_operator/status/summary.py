@@ -4,6 +4,7 @@ from aiapp_operator.api import names
 from aiapp_operator.api.facts import JobState
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, DatabaseRole
+from aiapp_operator.status import backups
 from aiapp_operator.status.checks import Known
 from aiapp_operator.status.workloads import Report
 from aiapp_service.config import API_PORT
@@ -50,4 +51,4 @@ def _database(known: Known) -> Manifest:
     wanted = [job for job in complete if any(key == ("Job", job.name) for key in known.planned)]
     for job in (*wanted, *complete)[:1]:
         database["migrated"] = job.result
-    return database
+    return {**database, **backups.fields(known)}
