@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from aiapp_service import assembly
+from aiapp_service import assembly, collector
 from aiapp_service.config import ServiceConfig
 from aiapp_service.dependencies import Probes, open_probes
 from aiapp_service.gateway import Gateway
@@ -83,6 +83,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             asyncio.create_task(replicas.watch(lambda: gateway.current.router.replica_sets, around.rng)),
         ]
         watches += _ledger_consumer(config, around)
+        collector.settle()
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         try:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from aiapp_service.credentials import SecretFile
 from aiapp_service.llm.upstream import Ask, BackendError, Reason
@@ -60,7 +61,7 @@ async def posted(
     try:
         response = await session.post(
             url,
-            data=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
+            data=_encoded(body),
             headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **headers},
             # Looking up the name counts as well, which `sock_connect` would leave out.
             timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
@@ -78,6 +79,14 @@ async def posted(
         else:
             # The server notices at once and stops generating.
             response.close()
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair.
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 @asynccontextmanager
