@@ -4,8 +4,10 @@ A stream never claims to be complete when it is not.
 """
 
 import asyncio
+from typing import cast
 
 from aiohttp import web
+from aiohttp.http import StreamWriter
 
 from aiapp_service.http.caching import caching_of
 from aiapp_service.http.errors import ApiError
@@ -49,12 +51,15 @@ async def _relay(request: web.Request, exchange: Exchange, outcome: Streaming, f
     stream = face.stream()
 
     async def write(events: bytes) -> None:
-        # A client that does not read is one that has left.
-        async with asyncio.timeout(idle):
-            await response.write(events)
+        await writer.write(events, drain=False)
+        if request.protocol.writing_paused:
+            # A client that does not read is one that has left.
+            async with asyncio.timeout(idle):
+                await writer.drain()
 
     try:
-        await response.prepare(request)
+        # Also for others, this is where a response is written to; its own method waits too, and for longer.
+        writer = cast("StreamWriter", await response.prepare(request))
         try:
             async for events in outcome.events:
                 if passed := stream.feed(events):

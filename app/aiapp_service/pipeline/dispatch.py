@@ -74,6 +74,7 @@ async def _events(call: Call, opened: Opened) -> AsyncGenerator[bytes, None]:
         opened.place.broke(error)
         raise
     finally:
+        opened.stream.close()
         _note(call, opened.stream)
 
 
