@@ -42,7 +42,7 @@ async def respond(request: web.Request, exchange: Exchange, run: Next, face: Fac
         if isinstance(outcome, Streaming):
             return await _relay(request, exchange, outcome, face)
         answer = face.whole(outcome)
-        return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
+        return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": answer.content_type})
 
 
 async def _relay(request: web.Request, exchange: Exchange, outcome: Streaming, face: Face) -> web.StreamResponse:
@@ -58,7 +58,7 @@ async def _relay(request: web.Request, exchange: Exchange, outcome: Streaming, f
                 await writer.drain()
 
     try:
-        # Also for others, this is where a response is written to; its own method waits too, and for longer.
+        # What a response writes to: its own method would wait where nobody has to.
         writer = cast("StreamWriter", await response.prepare(request))
         try:
             async for events in outcome.events:
