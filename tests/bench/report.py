@@ -27,6 +27,16 @@ def cpu_seconds(pid: int) -> float:
     return ticks / 100.0
 
 
+def busy_seconds(core: int) -> float:
+    """For how long a core was not idle since the machine was started."""
+    for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            # All but idle and iowait; guests are part of user.
+            return sum(int(tick) for number, tick in enumerate(ticks[:8]) if number not in (3, 4)) / 100.0
+    raise LookupError(f"there is no core {core}")
+
+
 def peak_mebibytes(pid: int) -> float:
     """The most memory that a process ever had resident."""
     return _memory(pid, "VmHWM:")

@@ -37,9 +37,10 @@ ENDLESS = 10_000_000
 
 @dataclass(frozen=True)
 class Bench:
-    """What runs; `service` is a pid."""
+    """What runs; `service` and `relay` are pids."""
 
     service: int
+    relay: int
     ready_seconds: float
     idle_mebibytes: float
 
@@ -54,16 +55,17 @@ def bench(load: Path, folder: Path) -> Iterator[Bench]:
         redis = stack.enter_context(redis_server(folder / "redis"))
         (folder / "redis-url").write_text(redis.url, encoding="utf-8")
         upstream = [str(load), "upstream", f"127.0.0.1:{UPSTREAM}", str(TOKENS)]
-        stack.enter_context(_running(upstream, CORES[0], f"http://127.0.0.1:{UPSTREAM}/v1/models", folder))
+        stack.enter_context(running(upstream, CORES[0], f"http://127.0.0.1:{UPSTREAM}/v1/models", folder))
         bare = [sys.executable, "-m", "tests.bench.relay", f"http://127.0.0.1:{UPSTREAM}", str(RELAY)]
-        stack.enter_context(_running(bare, CORES[-1], f"http://127.0.0.1:{RELAY}/livez", folder))
-        stack.enter_context(_service(_config(folder, cached=True), CACHED, folder))
+        relay = stack.enter_context(running(bare, CORES[-1], f"http://127.0.0.1:{RELAY}/livez", folder))
+        stack.enter_context(service(config_of(folder, cached=True), CACHED, folder))
         started = time.monotonic()
-        pid = stack.enter_context(_service(_config(folder, cached=False), SERVICE, folder))
-        yield Bench(pid, time.monotonic() - started, resident_mebibytes(pid))
+        pid = stack.enter_context(service(config_of(folder, cached=False), SERVICE, folder))
+        yield Bench(pid, relay, time.monotonic() - started, resident_mebibytes(pid))
 
 
-def _config(folder: Path, *, cached: bool) -> ServiceConfig:
+def config_of(folder: Path, *, cached: bool) -> ServiceConfig:
+    """Everything on that a request passes; `folder` has the keys and the URL of Redis."""
     price = PriceConfig.model_validate({"inputPer1M": "0.15", "outputPer1M": "0.60"})
     backend = BackendConfig(inference="fixed", model="fixed", price=price)
     paced = BackendConfig(inference="fixed", model="paced", price=price)
@@ -81,16 +83,20 @@ def _config(folder: Path, *, cached: bool) -> ServiceConfig:
 
 
 @contextmanager
-def _service(config: ServiceConfig, port: int, folder: Path) -> Iterator[int]:
+def service(
+    config: ServiceConfig, port: int, folder: Path, module: str = "aiapp_service", core: int = CORES[-1]
+) -> Iterator[int]:
+    """The API role with `config`; gives its pid. `module` is what is run in place of the service's own."""
     file = folder / f"config-{port}.yaml"
     file.write_text(dump(config), encoding="utf-8")
-    command = [sys.executable, "-m", "aiapp_service", "api", "--config", str(file), "--port", str(port)]
-    with _running(command, CORES[-1], f"http://127.0.0.1:{port}/livez", folder) as pid:
+    command = [sys.executable, "-m", module, "api", "--config", str(file), "--port", str(port)]
+    with running(command, core, f"http://127.0.0.1:{port}/livez", folder) as pid:
         yield pid
 
 
 @contextmanager
-def _running(command: list[str], core: int, url: str, folder: Path) -> Iterator[int]:
+def running(command: list[str], core: int, url: str, folder: Path) -> Iterator[int]:
+    """A process on a core, from the moment that `url` answers; gives its pid."""
     with (
         (folder / "log").open("ab") as log,
         subprocess.Popen(["taskset", "-c", str(core), *command], stdout=log) as process,

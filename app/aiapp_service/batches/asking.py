@@ -10,7 +10,7 @@ from aiapp_service.gateway import Running
 from aiapp_service.http import bodies
 from aiapp_service.http.answers import unavailable
 from aiapp_service.http.caching import caching_of
-from aiapp_service.http.calls import count
+from aiapp_service.http.counting import Counting
 from aiapp_service.llm.router import NoBackend
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.accounting import is_billable
@@ -37,6 +37,7 @@ class Asker:
 
     def __init__(self, metrics: Metrics, endpoint: Endpoint, principal: Principal) -> None:
         self._metrics = metrics
+        self._counting = Counting(metrics)
         self._endpoint = endpoint
         self._principal = principal
 
@@ -54,7 +55,7 @@ class Asker:
                 answer = await self._answer(running, dict(body), call)
             status = answer.status
         finally:
-            count(self._metrics, call, status)
+            self._counting.count(call, status)
         return Answer(answer.status, answer.body, request_id, row_of(call) if is_billable(call) else None)
 
     async def _answer(self, running: Running, body: dict[str, Any], call: Call) -> Whole:

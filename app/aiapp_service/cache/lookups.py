@@ -5,10 +5,6 @@ this side, not Redis, would be the bottleneck.
 """
 
 import asyncio
-from collections.abc import Awaitable
-
-from redis.asyncio import Redis
-from redis.client import NEVER_DECODE
 
 from aiapp_service.stores.redis import FastRedis
 
@@ -51,7 +47,7 @@ class Lookups:
             return
         keys = [key for key, _ in together]
         try:
-            values = await self._redis.run(lambda client: _values(client, keys))
+            values = await self._redis.ask("MGET", *keys)
         except Exception as error:  # noqa: BLE001  # whoever waits for a value decides about it
             for _, future in together:
                 if not future.done():
@@ -60,11 +56,3 @@ class Lookups:
         for (_, future), value in zip(together, values, strict=True):
             if not future.done():
                 future.set_result(value)
-
-
-async def _values(client: Redis, keys: list[bytes]) -> list[bytes | None]:
-    # The client decodes answers as text; these are none.
-    call: Awaitable[list[bytes | None]] = client.execute_command(  # type: ignore[no-untyped-call]
-        "MGET", *keys, **{NEVER_DECODE: True}
-    )
-    return await call

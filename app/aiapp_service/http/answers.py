@@ -4,8 +4,10 @@ A stream never claims to be complete when it is not.
 """
 
 import asyncio
+from typing import cast
 
 from aiohttp import web
+from aiohttp.http import StreamWriter
 
 from aiapp_service.http.caching import caching_of
 from aiapp_service.http.errors import ApiError
@@ -40,7 +42,7 @@ async def respond(request: web.Request, exchange: Exchange, run: Next, face: Fac
         if isinstance(outcome, Streaming):
             return await _relay(request, exchange, outcome, face)
         answer = face.whole(outcome)
-        return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
+        return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": answer.content_type})
 
 
 async def _relay(request: web.Request, exchange: Exchange, outcome: Streaming, face: Face) -> web.StreamResponse:
@@ -49,12 +51,15 @@ async def _relay(request: web.Request, exchange: Exchange, outcome: Streaming, f
     stream = face.stream()
 
     async def write(events: bytes) -> None:
-        # A client that does not read is one that has left.
-        async with asyncio.timeout(idle):
-            await response.write(events)
+        await writer.write(events, drain=False)
+        if request.protocol.writing_paused:
+            # A client that does not read is one that has left.
+            async with asyncio.timeout(idle):
+                await writer.drain()
 
     try:
-        await response.prepare(request)
+        # What a response writes to: its own method would wait where nobody has to.
+        writer = cast("StreamWriter", await response.prepare(request))
         try:
             async for events in outcome.events:
                 if passed := stream.feed(events):

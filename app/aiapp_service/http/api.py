@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from aiapp_service import assembly
+from aiapp_service import assembly, collector
 from aiapp_service.batches.api import BatchesApi
 from aiapp_service.config import ServiceConfig
 from aiapp_service.dependencies import Probes, open_probes
@@ -96,6 +96,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
         ]
         watches += _ledger_consumer(config, around)
         watches += _sweeper(around)
+        collector.settle()
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         try:

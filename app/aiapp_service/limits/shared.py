@@ -6,13 +6,13 @@ over is settled in batches too, which nobody waits for; a batch that is sent twi
 
 import asyncio
 import contextlib
-import json
+import hashlib
 import logging
 import uuid
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
+import msgspec
 from redis.exceptions import NoScriptError
 
 from aiapp_service.limits.demand import Demand, Limit, Settlement, Verdict
@@ -29,6 +29,7 @@ _SETTLE_SECONDS = 0.005
 # The first connection takes longer than a request may wait.
 _START_SECONDS = 0.5
 _ADMIT = Path(__file__).with_name("admit.lua").read_text(encoding="utf-8")
+_ADMIT_SHA = hashlib.sha1(_ADMIT.encode(), usedforsecurity=False).hexdigest()
 _SETTLE = Path(__file__).with_name("settle.lua").read_text(encoding="utf-8")
 
 _Asked = tuple[Demand, "asyncio.Future[Verdict]"]
@@ -43,7 +44,6 @@ class SharedLimits:
         self._prefix = f"{{aiapp:{app}}}:limits:"
         self._sender = uuid.uuid4().hex
         self._number = 0
-        self._script = ""
         self._asked: list[_Asked] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self._working = 0
@@ -115,26 +115,18 @@ class SharedLimits:
                 future.set_result(verdict)
 
     async def _admitted(self, demands: list[Demand], deadline: float | None = None) -> list[Verdict]:
-        text = json.dumps([_asked(demand) for demand in demands], separators=(",", ":"))
-        sent = False
-
-        async def ask(client: Redis) -> str:
-            nonlocal sent
-            if not self._script:
-                self._script = await client.script_load(_ADMIT)
-            sent = True
-            try:
-                return str(await client.evalsha(self._script, 1, self._prefix, text))
-            except NoScriptError:
-                # Redis was restarted.
-                return str(await client.eval(_ADMIT, 1, self._prefix, text))
-
+        text = msgspec.json.encode([_asked(demand) for demand in demands])
         try:
-            return [_verdict(fields) for fields in json.loads(await self._redis.run(ask, deadline))]
+            try:
+                answer = await self._redis.ask("EVALSHA", _ADMIT_SHA, 1, self._prefix, text, deadline=deadline)
+            except NoScriptError:
+                # This Redis has not seen it since its start.
+                answer = await self._redis.ask("EVAL", _ADMIT, 1, self._prefix, text, deadline=deadline)
+            return [_verdict(fields) for fields in msgspec.json.decode(answer)]
         except Exception as error:
             if not isinstance(error, StoreDown):
                 log.exception("limits cannot be asked for")
-            if sent:
+            if not isinstance(error, StoreDown) or error.sent:
                 # They may have been taken without our hearing of it.
                 for demand in demands:
                     self.settle(Settlement(demand))
@@ -153,7 +145,7 @@ class SharedLimits:
         if self._settled:
             settled, self._settled = self._settled, []
             self._number += 1
-            text = json.dumps(settled, separators=(",", ":"))
+            text = msgspec.json.encode(settled)
             self._outbox.put([("EVAL", _SETTLE, 1, self._prefix, self._sender, self._number, text)])
 
 

@@ -2,17 +2,21 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
+import msgspec
+from yarl import URL
 
 from aiapp_service.credentials import SecretFile
-from aiapp_service.llm.upstream import Ask, BackendError, Reason
+from aiapp_service.llm.upstream import Ask, BackendError, Endpoint, Reason
 
 PROBE_SECONDS = 5.0
 # Long enough for a pool, short enough not to meet a server that has closed meanwhile.
 _KEEPALIVE_SECONDS = 30.0
+_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 
 
 def client_session() -> aiohttp.ClientSession:
@@ -44,40 +48,65 @@ class HttpReply:
             raise BackendError(Reason.BROKEN, "the answer broke off") from error
 
 
-@asynccontextmanager
-async def posted(
-    session: aiohttp.ClientSession,
-    url: str,
-    body: Mapping[str, Any],
-    headers: Mapping[str, str],
-    connect_seconds: float,
-) -> AsyncIterator[HttpReply]:
-    """POST `body` as JSON; the connection is closed where the answer was not read to its end.
+class Posted:
+    """A request under way: as a context it POSTs `body` as JSON, and gives the reply.
 
-    Raises:
-        BackendError: there is no answer.
+    The connection is closed where the answer was not read to its end. Entering raises BackendError without an answer.
     """
-    try:
-        response = await session.post(
-            url,
-            data=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
-            headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **headers},
-            # Looking up the name counts as well, which `sock_connect` would leave out.
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
-            allow_redirects=False,
-        )
-    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-        raise BackendError(Reason.CONNECT, "cannot be reached") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise BackendError(Reason.BROKEN, "closed the connection without an answer") from error
-    try:
-        yield HttpReply(response)
-    finally:
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str | URL,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str],
+        connect_seconds: float,
+    ) -> None:
+        self._session = session
+        self._url = url
+        self._body = body
+        self._headers = headers
+        self._connect_seconds = connect_seconds
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> HttpReply:
+        try:
+            self._response = await self._session.post(
+                self._url,
+                data=_encoded(self._body),
+                headers={**_HEADERS, **self._headers},
+                timeout=_connecting_within(self._connect_seconds),
+                allow_redirects=False,
+            )
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            raise BackendError(Reason.CONNECT, "cannot be reached") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise BackendError(Reason.BROKEN, "closed the connection without an answer") from error
+        return HttpReply(self._response)
+
+    async def __aexit__(self, *_error: object) -> None:
+        response = self._response
+        if response is None:
+            return
         if response.content.at_eof():
             response.release()
         else:
             # The server notices at once and stops generating.
             response.close()
+
+
+@lru_cache(maxsize=64)
+def _connecting_within(seconds: float) -> aiohttp.ClientTimeout:
+    # Looking up the name counts as well, which `sock_connect` would leave out.
+    return aiohttp.ClientTimeout(total=None, connect=seconds)
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair.
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 @asynccontextmanager
@@ -110,15 +139,13 @@ class HttpUpstream:
     ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
+        self._urls = {endpoint: URL(f"{self._base_url}/{endpoint}") for endpoint in Endpoint}
         self._key_file = key_file
         self.adds_usage = adds_usage
 
-    @asynccontextmanager
-    async def send(self, ask: Ask) -> AsyncIterator[HttpReply]:
+    def send(self, ask: Ask) -> AbstractAsyncContextManager[HttpReply]:
         """POST; the connection is closed where the answer was not read to its end."""
-        url = f"{self._base_url}/{ask.endpoint}"
-        async with posted(self._session, url, ask.body, self._authorization(), ask.connect_seconds) as reply:
-            yield reply
+        return Posted(self._session, self._urls[ask.endpoint], ask.body, self._authorization(), ask.connect_seconds)
 
     async def probe(self) -> None:
         """GET /models: any answer but a refusal of the key or a failure of the server means that it is there."""

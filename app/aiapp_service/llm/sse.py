@@ -38,10 +38,38 @@ class Splitter:
         if len(self._rest) > MOST_BYTES:
             raise EventTooLong(f"an event of more than {MOST_BYTES} bytes")
 
+    def whole(self, chunk: bytes) -> bytes:
+        """All events that are complete now, as they came, in one piece.
+
+        Raises:
+            EventTooLong: more than MOST_BYTES came without an end.
+        """
+        buffer = self._rest + chunk if self._rest else chunk
+        end = 0
+        if b"\r" not in buffer:
+            # By far the most usual, and found without looking at each event.
+            last = buffer.rfind(b"\n\n")
+            end = last + 2 if last >= 0 else 0
+        else:
+            for match in _BLANK_LINE.finditer(buffer):
+                end = match.end()
+        self._rest = buffer[end:]
+        if len(self._rest) > MOST_BYTES:
+            raise EventTooLong(f"an event of more than {MOST_BYTES} bytes")
+        return buffer[:end]
+
     @property
     def rest(self) -> bytes:
         """Bytes of an event that is not complete."""
         return self._rest
+
+
+def events_of(whole: bytes) -> Iterator[tuple[bytes, int]]:
+    """Each of some whole events, and where it ends."""
+    start = 0
+    for match in _BLANK_LINE.finditer(whole):
+        yield whole[start : match.end()], match.end()
+        start = match.end()
 
 
 def data_of(event: bytes) -> bytes:

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiapp_service.config import TimeoutsConfig
-from aiapp_service.llm.sse import DONE, EventTooLong, Splitter, data_of
+from aiapp_service.llm.sse import DONE, EventTooLong, Splitter, data_of, events_of
 from aiapp_service.llm.upstream import BackendError, Reason, Reply
 from aiapp_service.llm.usage import Usage, usage_of
+from aiapp_service.patience import Patience
 
 # Sent with every chunk by some servers, and not worth a look.
 _NO_USAGE = (b'"usage":null', b'"usage": null')
@@ -40,6 +41,8 @@ class ModelStream:
         self._deadline = deadline
         self._hides_usage = hides_usage
         self._splitter = Splitter()
+        self._loop = asyncio.get_running_loop()
+        self._patience = Patience()
         self._held: list[bytes] = []
         self._complete = False
 
@@ -49,18 +52,20 @@ class ModelStream:
         return self._complete
 
     async def start(self) -> None:
-        """Read until the first token, or whatever else the model says first.
+        """Read until the first token, or whatever else the model says first; for how long is the caller's affair.
 
         Raises:
             BackendError: it ended, failed or said nothing before; another backend may serve.
         """
-        begun = False
-        while not begun:
-            for event in self._split(await self._read(self._deadline)):
+        while True:
+            whole = self._whole(await self._read())
+            for event, end in events_of(whole):
                 if self._passes(event):
                     self._held.append(event)
-                    begun = begun or _says_something(data_of(event))
-            if self._complete and not begun:
+                    if _says_something(data_of(event)):
+                        self._held.append(self._passed(whole[end:]))
+                        return
+            if self._complete:
                 raise BackendError(Reason.BROKEN, "the answer is empty")
 
     async def next(self) -> bytes | None:
@@ -73,27 +78,39 @@ class ModelStream:
             held, self._held = b"".join(self._held), []
             return held
         while not self._complete:
-            idle = asyncio.get_running_loop().time() + self._timeouts.idle
-            chunk = await self._read(min(idle, self._deadline))
-            passed = b"".join([event for event in self._split(chunk) if self._passes(event)])
-            if passed:
+            idle = self._loop.time() + self._timeouts.idle
+            try:
+                chunk = await self._patience.wait(self._read(), min(idle, self._deadline))
+            except TimeoutError:
+                raise BackendError(Reason.TIMEOUT, "took too long") from None
+            if passed := self._passed(self._whole(chunk)):
                 return passed
         return None
 
-    async def _read(self, deadline: float) -> bytes:
+    def close(self) -> None:
+        """Nobody waits for more."""
+        self._patience.close()
+
+    async def _read(self) -> bytes:
         try:
-            async with asyncio.timeout_at(deadline):
-                return await anext(self._chunks)
+            return await anext(self._chunks)
         except StopAsyncIteration:
             raise BackendError(Reason.BROKEN, "the answer ended too early") from None
-        except TimeoutError:
-            raise BackendError(Reason.TIMEOUT, "took too long") from None
 
-    def _split(self, chunk: bytes) -> list[bytes]:
+    def _whole(self, chunk: bytes) -> bytes:
         try:
-            return list(self._splitter.feed(chunk))
+            return self._splitter.whole(chunk)
         except EventTooLong as error:
             raise BackendError(Reason.BROKEN, str(error)) from error
+
+    def _passed(self, whole: bytes) -> bytes:
+        """What of these events is for the client. Nearly all are passed on without a look at each of them."""
+        plain = _plain(whole)
+        if plain:
+            self.pieces += whole.count(b"\n\n", 0, plain)
+        if plain == len(whole):
+            return whole
+        return whole[:plain] + b"".join([event for event, _ in events_of(whole[plain:]) if self._passes(event)])
 
     def _passes(self, event: bytes) -> bool:
         """Take note of what an event says; False: it is not for the client."""
@@ -111,6 +128,25 @@ class ModelStream:
             if isinstance(document, dict) and document.get("error"):
                 raise BackendError(Reason.SERVER_ERROR, "reported an error within the stream")
         return True
+
+
+def _plain(whole: bytes) -> int:
+    """Up to where these events are pieces of an answer and nothing else, which a search for some words shows."""
+    if b"\r" in whole:
+        return 0
+    found = [at for at in (whole.find(b"[DONE]"), whole.find(b'"error"'), _usage_in(whole)) if at >= 0]
+    if not found:
+        return len(whole)
+    before = whole.rfind(b"\n\n", 0, min(found))
+    return before + 2 if before >= 0 else 0
+
+
+def _usage_in(whole: bytes) -> int:
+    """Where usage is told, or may be; -1: nowhere."""
+    at = whole.find(b'"usage"')
+    if at >= 0 and whole.count(b'"usage"') == sum(whole.count(mark) for mark in _NO_USAGE):
+        return -1
+    return at
 
 
 def _document(data: bytes) -> Any:

@@ -26,6 +26,11 @@ class Usage:
     audio_input: int = 0
     audio_output: int = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are no tokens with prices of their own."""
+        return not (self.cached or self.reasoning or self.cache_write or self.audio_input or self.audio_output)
+
     def by_type(self) -> dict[str, int]:
         """Tokens by the label of the metric; types without any are left out."""
         return {name: count for name, count in vars(self).items() if count > 0}
@@ -103,6 +108,8 @@ def cost_of(usage: Usage, price: PriceConfig | None) -> Decimal | None:
         return None
     long = price.long_context
     prices: TokenPrices = price if long is None or usage.input <= long.over_tokens else long
+    if usage.is_plain:
+        return (usage.input * prices.input_per_1m + usage.output * prices.output_per_1m) / _MILLION
     return (_input_cost(usage, prices) + _output_cost(usage, prices)) / _MILLION
 
 

@@ -1,9 +1,10 @@
 """The innermost stage: a backend answers."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from typing import Any
+
+import msgspec
 
 from aiapp_service.llm.router import Answer, Asking, Hints, Opened, Router
 from aiapp_service.llm.stream import ModelStream
@@ -60,8 +61,8 @@ def _whole(call: Call, answer: Answer) -> Whole:
 
 def _document(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except ValueError:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
         return None
 
 
@@ -73,6 +74,7 @@ async def _events(call: Call, opened: Opened) -> AsyncGenerator[bytes, None]:
         opened.place.broke(error)
         raise
     finally:
+        opened.stream.close()
         _note(call, opened.stream)
 
 

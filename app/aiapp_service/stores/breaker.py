@@ -12,7 +12,14 @@ REST_SECONDS = 1.0
 
 
 class StoreDown(Exception):
-    """The store did not answer in time, or is left alone because it did not a moment ago. Holds nothing secret."""
+    """The store did not answer in time, or is left alone because it did not a moment ago. Holds nothing secret.
+
+    `sent`: it may have done what it was asked for.
+    """
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class StoreRefused(Exception):
@@ -49,11 +56,19 @@ class Breaker:
         Raises:
             StoreDown: it failed in a way that says that the store is not well.
         """
+        return await self.heed(within(self._deadline if deadline is None else deadline, call))
+
+    async def heed(self, call: Awaitable[T], *, sent: bool = False) -> T:
+        """The result of `call`, which keeps a deadline itself; `sent` is what StoreDown says then.
+
+        Raises:
+            StoreDown: it failed in a way that says that the store is not well.
+        """
         try:
-            result = await within(self._deadline if deadline is None else deadline, call)
+            result = await call
         except self._failures as error:
             self._down = True
             self._closed_again_at = asyncio.get_running_loop().time() + REST_SECONDS
-            raise StoreDown(f"{self.name} does not answer: {type(error).__name__}") from error
+            raise StoreDown(f"{self.name} does not answer: {type(error).__name__}", sent=sent) from error
         self._down = False
         return result

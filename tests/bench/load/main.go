@@ -2,7 +2,12 @@
 //
 //	load upstream ADDRESS TOKENS             an OpenAI-compatible server that answers at once, always the same
 //	                                         (20 ms between the tokens where the model is called "paced")
-//	load run URL BODY CONCURRENCY SECONDS    ask as fast as answers come; one JSON object on standard output
+//	load run URL BODY CONCURRENCY SECONDS SPREAD
+//	                                         ask as fast as answers come; one JSON object on standard output.
+//	                                         SPREAD: over how many milliseconds the clients begin. Streams of the same
+//	                                         length that begin together end together, and then come again all at once:
+//	                                         that is a measure of how long a crowd waits, not of what a stream waits
+//	                                         while others are alive.
 //
 // The API key that is sent stands in the environment variable LOAD_KEY.
 package main
@@ -25,10 +30,11 @@ func main() {
 	switch {
 	case len(os.Args) == 4 && os.Args[1] == "upstream":
 		log.Fatal(serve(os.Args[2], number(os.Args[3])))
-	case len(os.Args) == 6 && os.Args[1] == "run":
-		report(os.Args[2], []byte(os.Args[3]), number(os.Args[4]), time.Duration(number(os.Args[5]))*time.Second)
+	case len(os.Args) == 7 && os.Args[1] == "run":
+		length, spread := time.Duration(number(os.Args[5]))*time.Second, time.Duration(number(os.Args[6]))*time.Millisecond
+		report(os.Args[2], []byte(os.Args[3]), number(os.Args[4]), length, spread)
 	default:
-		log.Fatal("usage: load upstream ADDRESS TOKENS | load run URL BODY CONCURRENCY SECONDS")
+		log.Fatal("usage: load upstream ADDRESS TOKENS | load run URL BODY CONCURRENCY SECONDS SPREAD")
 	}
 }
 
@@ -110,20 +116,24 @@ func ask(client *http.Client, url string, body []byte) result {
 	return result{first, time.Since(started), events, ok}
 }
 
-func report(url string, body []byte, concurrency int, length time.Duration) {
+func report(url string, body []byte, concurrency int, length, spread time.Duration) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: concurrency, MaxConnsPerHost: concurrency}}
 	results := make([][]result, concurrency)
 	var workers sync.WaitGroup
 	started := time.Now()
 	for worker := range concurrency {
 		workers.Go(func() {
+			time.Sleep(spread * time.Duration(worker) / time.Duration(concurrency))
 			for time.Since(started) < length {
-				results[worker] = append(results[worker], ask(client, url, body))
+				one := ask(client, url, body)
+				if time.Since(started)-one.whole >= spread || !one.ok {
+					results[worker] = append(results[worker], one)
+				}
 			}
 		})
 	}
 	workers.Wait()
-	elapsed := time.Since(started).Seconds()
+	elapsed := (time.Since(started) - spread).Seconds()
 	var whole, first []float64
 	events, failed := 0, 0
 	for _, one := range slices.Concat(results...) {

@@ -12,7 +12,7 @@ from aiapp_service.llm.anthropic.errors import as_openai
 from aiapp_service.llm.anthropic.models import CURRENT, Abilities, abilities_of
 from aiapp_service.llm.anthropic.request import message_request
 from aiapp_service.llm.anthropic.stream import ChatChunks
-from aiapp_service.llm.http_upstream import HttpReply, checked_get, posted
+from aiapp_service.llm.http_upstream import HttpReply, checked_get, Posted
 from aiapp_service.llm.translated import (
     JSON,
     MadeReply,
@@ -51,7 +51,7 @@ class AnthropicUpstream:
         except Untranslatable as error:
             yield refused(error)
             return
-        async with posted(self._session, f"{self._base_url}/messages", body, self._headers(), ask.connect_seconds) as r:
+        async with Posted(self._session, f"{self._base_url}/messages", body, self._headers(), ask.connect_seconds) as r:
             yield await _translated(r, ask)
 
     async def probe(self) -> None:

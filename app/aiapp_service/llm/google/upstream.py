@@ -16,7 +16,7 @@ from aiapp_service.llm.google.errors import as_openai, refused_key
 from aiapp_service.llm.google.models import without_thinking
 from aiapp_service.llm.google.request import content_request
 from aiapp_service.llm.google.stream import chat_stream
-from aiapp_service.llm.http_upstream import HttpReply, checked_get, posted
+from aiapp_service.llm.http_upstream import HttpReply, checked_get, Posted
 from aiapp_service.llm.translated import (
     JSON,
     MadeReply,
@@ -103,7 +103,7 @@ class GoogleUpstream:
     @asynccontextmanager
     async def _posted(self, ask: Ask, method: str, body: Mapping[str, Any]) -> AsyncIterator[HttpReply]:
         url = f"{self._base_url}/{quote(_resource(ask))}:{method}"
-        async with posted(self._session, url, body, self._headers(), ask.connect_seconds) as reply:
+        async with Posted(self._session, url, body, self._headers(), ask.connect_seconds) as reply:
             yield reply
 
     def _headers(self) -> dict[str, str]:
