@@ -72,15 +72,19 @@ class Taker(bullmq.Worker):  # type: ignore[misc]  # the library has no types
             except Exception as error:  # noqa: BLE001  # a slot that ends would be missing for ever
                 job = None
                 self.emit("error", error)
-                await self._rest(RETRY_SECONDS)
 
     async def _taken(self, token: str) -> Any:
-        # Where there is nothing to do one slot waits for all.
+        # Where there is nothing to do, or no Redis, one slot waits for all.
         async with self._turn:
             if self.limitUntil > 0:
                 await self._rest(min(self.limitUntil / 1000, RETRY_SECONDS))
                 self.drained = False
-            return None if self.closing else await self.getNextJob(token)
+            try:
+                return None if self.closing else await self.getNextJob(token)
+            except Exception as error:  # noqa: BLE001  # whatever it is, Redis is asked again
+                self.emit("error", error)
+                await self._rest(RETRY_SECONDS)
+                return None
 
     async def _done(self, job: Any, token: str) -> Any:
         """Run a job, tell how it ended; gives the next one, if there is one."""
