@@ -59,6 +59,13 @@ class Api(ApiModel):
     )
 
 
+class QueueRate(ApiModel):
+    """How fast jobs are begun."""
+
+    max: int = Field(ge=1, le=1_000_000, description="Jobs of each queue that are begun within `perSeconds`.")
+    per_seconds: int = Field(default=1, ge=1, le=86_400, description="Length of the time in seconds.")
+
+
 class Worker(ApiModel):
     """A Deployment of background workers."""
 
@@ -66,13 +73,13 @@ class Worker(ApiModel):
     queues: list[PartName] = Field(
         min_length=1,
         max_length=16,
-        description="Queues these workers serve. Known queues: embeddings.",
+        description="Queues these workers serve: embeddings, batches, fine-tune.",
         json_schema_extra={
             "x-kubernetes-list-type": "set",
             "x-kubernetes-validations": [
                 {
-                    "rule": "self.all(q, q in ['embeddings'])",
-                    "message": "unknown queue; the known queue is: embeddings",
+                    "rule": "self.all(q, q in ['embeddings', 'batches', 'fine-tune'])",
+                    "message": "unknown queue; the known queues are: embeddings, batches, fine-tune",
                 }
             ],
         },
@@ -80,6 +87,11 @@ class Worker(ApiModel):
     concurrency: int = Field(default=5, ge=1, le=1000, description="Jobs that each worker pod runs at the same time.")
     autoscaling: WorkerAutoscaling | None = Field(
         default=None, description="Let a HorizontalPodAutoscaler decide the number of worker pods; unset: one pod."
+    )
+    rate_limit: QueueRate | None = Field(
+        default=None,
+        description="How many jobs of each of these queues are begun within a time, by all pods together. "
+        "Workers that share a queue need the same rateLimit; absent: no limit.",
     )
     resources: Resources = Field(
         default_factory=Resources,

@@ -109,7 +109,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"suspend": "yes"}, "spec.suspend", "boolean"),
     ({"image": "not an image"}, "spec.image", "should match"),
     ({"workers": [{"name": "w", "queues": []}]}, "spec.workers[0].queues", "at least 1"),
-    ({"workers": [{"name": "w", "queues": ["nobody"]}]}, "spec.workers[0].queues", "the known queue is: embeddings"),
+    (
+        {"workers": [{"name": "w", "queues": ["nobody"]}]},
+        "spec.workers[0].queues",
+        "the known queues are: embeddings",
+    ),
     (
         {"workers": [{"name": "w", "queues": ["embeddings"], "concurrency": 0}]},
         "concurrency",

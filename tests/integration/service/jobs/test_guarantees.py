@@ -31,10 +31,13 @@ async def test_killed_worker_with_ten_jobs_in_flight_loses_none(
     ids = await queue.enqueue_many(NewJob("count", {"n": n, "until": "go"}) for n in range(10))
     await until("ten in flight", lambda: _count(client, STARTED, 10))
     start_process()
+    # All slots of the first one are taken: who does this one is there to take over.
+    ready = await queue.enqueue("nothing", {})
+    await settled(queue, [ready], seconds=60)
     first.kill()
     await client.set("go", 1)
     await settled(queue, ids, seconds=RECOVERY_SECONDS)
-    assert Counter(await completions(queue)) == Counter(ids)
+    assert Counter(await completions(queue)) == Counter([ready, *ids])
     assert await client.hlen(EFFECTS) == 10
     assert await client.hlen(REPEATED) == 0
     assert set((await client.hgetall(STARTED)).values()) == {"2"}
@@ -111,9 +114,9 @@ async def test_many_queued_jobs_take_no_memory_of_the_worker(
     async def left(most: int) -> bool:
         return bool(await client.zcard(f"{queue.prefix}prioritized") <= most)
 
-    await until("warm", lambda: left(95_000))
+    await until("warm", lambda: left(99_000), seconds=90)
     before = resident_mebibytes(worker.pid)
-    await until("a good part is done", lambda: left(75_000), seconds=90)
+    await until("a good part is done", lambda: left(95_000), seconds=120)
     assert resident_mebibytes(worker.pid) - before < 5
 
 
