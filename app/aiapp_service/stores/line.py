@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-Word = str | bytes | int
+Word = str | int | float | bytes
 # Within so many turns of the loop an answer that lies in the socket has gone all the way up to whoever waits.
 _TURNS = 6
 
@@ -42,7 +42,7 @@ class Line(asyncio.Protocol):
         Raises:
             redis.RedisError, OSError: there is none to be had.
         """
-        connection = await pool.get_connection()
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         line = cls(pool, connection, connection._parser.parse_error)
         assert line._transport is not None  # noqa: S101  # the pool gives connections that are open
         line._transport.set_protocol(line)
@@ -67,7 +67,7 @@ class Line(asyncio.Protocol):
             raise RedisConnectionError("the connection is lost")
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(future)
-        self._transport.write(hiredis.pack_command(command))
+        self._transport.write(hiredis.pack_command(tuple(command)))
         timer = self._loop.call_later(seconds, self._late, future, _TURNS)
         try:
             answer = await future
