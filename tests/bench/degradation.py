@@ -75,12 +75,12 @@ def main() -> None:
     """Run it, print what was found."""
     os.sched_setaffinity(0, {CORES[0]})
     with tempfile.TemporaryDirectory() as name:
-        sys.exit(not asyncio.run(_compared(Path(name))))
+        load = Path(name) / "load"
+        subprocess.run(["go", "build", "-o", load, "."], cwd=Path(__file__).parent / "load", check=True)
+        sys.exit(not asyncio.run(_compared(load, Path(name))))
 
 
-async def _compared(folder: Path) -> bool:
-    load = folder / "load"
-    subprocess.run(["go", "build", "-o", load, "."], cwd=Path(__file__).parent / "load", check=True)
+async def _compared(load: Path, folder: Path) -> bool:
     (folder / "keys").mkdir()
     (folder / "keys" / "bench").write_text(KEY, encoding="utf-8")
     proxied = free_port()

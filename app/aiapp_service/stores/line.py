@@ -30,7 +30,7 @@ class Line(asyncio.Protocol):
     def __init__(self, pool: ConnectionPool, connection: Any, parse_error: _ParseError) -> None:
         self._pool = pool
         self._connection = connection
-        self._transport: asyncio.Transport | None = connection._writer.transport
+        self._transport: asyncio.Transport | None = connection._writer.transport  # noqa: SLF001  # the library has no other way to it
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=parse_error)
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
@@ -43,7 +43,7 @@ class Line(asyncio.Protocol):
             redis.RedisError, OSError: there is none to be had.
         """
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        line = cls(pool, connection, connection._parser.parse_error)
+        line = cls(pool, connection, _parse_error(connection))
         assert line._transport is not None  # noqa: S101  # the pool gives connections that are open
         line._transport.set_protocol(line)
         return line
@@ -117,3 +117,9 @@ class Line(asyncio.Protocol):
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
+
+
+def _parse_error(connection: Any) -> _ParseError:
+    """What makes the library's own exceptions of what Redis says."""
+    parse: _ParseError = connection._parser.parse_error  # noqa: SLF001  # as above
+    return parse
