@@ -56,7 +56,8 @@ class Proxy:
             yield
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        # At the end of all it is cancelled.
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             there, out = await asyncio.open_connection("127.0.0.1", self._port)
             await asyncio.gather(self._pass(reader, out), self._pass(there, writer))
         writer.close()
