@@ -67,7 +67,8 @@ class Line(asyncio.Protocol):
             raise RedisConnectionError("the connection is lost")
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(future)
-        self._transport.write(hiredis.pack_command(tuple(command)))
+        # Its types speak of one word; it takes any number.
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
         timer = self._loop.call_later(seconds, self._late, future, _TURNS)
         try:
             answer = await future

@@ -12,6 +12,7 @@ from aiapp_service.config import RedisConfig
 from aiapp_service.stores.breaker import StoreDown
 from aiapp_service.stores.redis import FastRedis
 from tests.integration.servers.redis import RedisServer
+from tests.integration.service.waiting import until
 
 
 @pytest.fixture
@@ -31,9 +32,7 @@ async def answered(store: FastRedis) -> bool:
 
 
 async def until_it_answers(store: FastRedis) -> None:
-    async with asyncio.timeout(20):
-        while not await answered(store):
-            await asyncio.sleep(0.05)
+    await until("Redis answers", lambda: answered(store))
 
 
 async def test_each_gets_its_own_answer(store: FastRedis) -> None:
