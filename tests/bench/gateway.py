@@ -2,8 +2,8 @@
 
 On: API keys, rate limit, budget (both in a real Redis), metrics, cost, access log. The service has one core for itself;
 upstream, Redis and load generator share the other one. Ratios are to a bare relay, measured in turn with it. Where the
-other core is busy all the time it is the bottleneck: then CPU time per request says what the service costs, and requests
-per second do not.
+other core is busy all the time it is the bottleneck: then CPU time per request says what the service costs, and
+requests per second do not.
 """
 
 import json

@@ -104,7 +104,7 @@ async def _load(seconds: float, done: Counter[str], wrong: Counter[str]) -> None
     until = time.monotonic() + seconds
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{PORT}", connector=connector) as session:
-        clients = [_client(session, random.Random(number), until, done, wrong) for number in range(CLIENTS)]  # noqa: S311  # no secret
+        clients = [_client(session, random.Random(number), until, done, wrong) for number in range(CLIENTS)]
         await asyncio.gather(*clients)
 
 
@@ -179,7 +179,9 @@ def _connections_to(port: int) -> int:
 def _tasks(pid: int, file: Path) -> int:
     file.unlink(missing_ok=True)
     os.kill(pid, signal.SIGUSR1)
-    wait_until("the service tells its tasks", lambda: file.exists() and bool(file.read_text(encoding="utf-8")), seconds=30)
+    wait_until(
+        "the service tells its tasks", lambda: file.exists() and bool(file.read_text(encoding="utf-8")), seconds=30
+    )
     return int(file.read_text(encoding="utf-8"))
 
 

@@ -30,7 +30,10 @@ def observing(metrics: Metrics) -> Middleware:
     @web.middleware
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get(REQUEST_ID, "")
-        call = Call(given if given and _SANE_ID.fullmatch(given) else os.urandom(16).hex(), request.headers.get("traceparent", ""))
+        call = Call(
+            given if given and _SANE_ID.fullmatch(given) else os.urandom(16).hex(),
+            request.headers.get("traceparent", ""),
+        )
         request[CALL] = call
         status = CLIENT_LEFT
         try:

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-Word = str | bytes | int
+Word = str | int | float | bytes
 # Within so many turns of the loop an answer that lies in the socket has gone all the way up to whoever waits.
 _TURNS = 6
 
@@ -30,7 +30,7 @@ class Line(asyncio.Protocol):
     def __init__(self, pool: ConnectionPool, connection: Any, parse_error: _ParseError) -> None:
         self._pool = pool
         self._connection = connection
-        self._transport: asyncio.Transport | None = connection._writer.transport
+        self._transport: asyncio.Transport | None = connection._writer.transport  # noqa: SLF001  # the library has no other way to it
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=parse_error)
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
@@ -42,8 +42,8 @@ class Line(asyncio.Protocol):
         Raises:
             redis.RedisError, OSError: there is none to be had.
         """
-        connection = await pool.get_connection()
-        line = cls(pool, connection, connection._parser.parse_error)
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        line = cls(pool, connection, _parse_error(connection))
         assert line._transport is not None  # noqa: S101  # the pool gives connections that are open
         line._transport.set_protocol(line)
         return line
@@ -67,7 +67,8 @@ class Line(asyncio.Protocol):
             raise RedisConnectionError("the connection is lost")
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(future)
-        self._transport.write(hiredis.pack_command(command))
+        # Its types speak of one word; it takes any number.
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
         timer = self._loop.call_later(seconds, self._late, future, _TURNS)
         try:
             answer = await future
@@ -117,3 +118,9 @@ class Line(asyncio.Protocol):
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
+
+
+def _parse_error(connection: Any) -> _ParseError:
+    """What makes the library's own exceptions of what Redis says."""
+    parse: _ParseError = connection._parser.parse_error  # noqa: SLF001  # as above
+    return parse

@@ -12,7 +12,7 @@ from aiapp_service.llm.anthropic.errors import as_openai
 from aiapp_service.llm.anthropic.models import CURRENT, Abilities, abilities_of
 from aiapp_service.llm.anthropic.request import message_request
 from aiapp_service.llm.anthropic.stream import ChatChunks
-from aiapp_service.llm.http_upstream import HttpReply, checked_get, Posted
+from aiapp_service.llm.http_upstream import HttpReply, Posted, checked_get
 from aiapp_service.llm.translated import (
     JSON,
     MadeReply,

@@ -16,7 +16,7 @@ from aiapp_service.llm.google.errors import as_openai, refused_key
 from aiapp_service.llm.google.models import without_thinking
 from aiapp_service.llm.google.request import content_request
 from aiapp_service.llm.google.stream import chat_stream
-from aiapp_service.llm.http_upstream import HttpReply, checked_get, Posted
+from aiapp_service.llm.http_upstream import HttpReply, Posted, checked_get
 from aiapp_service.llm.translated import (
     JSON,
     MadeReply,
