@@ -1,6 +1,7 @@
 import pytest
 import yaml
 
+from aiapp_operator.api import models
 from aiapp_operator.build.service_config import FILE, config_map, rendered_config, service_config
 from aiapp_operator.errors import Stalled
 from aiapp_service import config as service
@@ -153,3 +154,19 @@ def test_contradictions_are_the_users_to_mend(spec, words):
     with pytest.raises(Stalled, match=words) as caught:
         service_config(make_app(**spec))
     assert caught.value.reason == "InvalidSpec"
+
+
+def test_every_price_of_the_service_can_be_given_and_reaches_it():
+    for ours, theirs in ((models.Price, service.PriceConfig), (models.LongContextPrice, service.LongContextPrices)):
+        assert {f.alias for f in ours.model_fields.values()} == {f.alias for f in theirs.model_fields.values()}
+    fields = {
+        f.alias: f"0.{number}" for number, f in enumerate(models.TokenPrices.model_fields.values(), start=1) if f.alias
+    }
+    price = {**fields, "longContext": {**fields, "overTokens": 200_000}}
+    app = make_app(
+        providers=[OPENAI],
+        models=[{"name": "chat", "backends": [{"provider": "openai", "model": "gpt", "price": price}]}],
+    )
+    found = service_config(app).models[0].backends[0].price
+    assert found is not None
+    assert found.model_dump(mode="json", by_alias=True, exclude_defaults=True) == price
