@@ -5,6 +5,7 @@ public keys; GET /spans and GET /judged tell what it was sent.
 """
 
 import gzip
+import hashlib
 import sys
 from typing import Any
 
@@ -59,11 +60,9 @@ class Neighbour:
         return web.json_response({"id": "m", "results": [{"flagged": "wicked" in text} for text in texts]})
 
     async def _embed(self, request: web.Request) -> web.Response:
-        """Texts about the same topic mean the same."""
         given = (await request.json())["input"]
         texts = [given] if isinstance(given, str) else given
-        vectors = [[float(topic in text) for topic in _TOPICS] + [0.01 * (len(text) % 3)] for text in texts]
-        data = [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)]
+        data = [{"object": "embedding", "index": n, "embedding": _meaning(text)} for n, text in enumerate(texts)]
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
         return web.json_response({"object": "list", "data": data, "model": "meaning", "usage": usage})
 
@@ -81,6 +80,12 @@ class Neighbour:
 
     async def _told_judged(self, _request: web.Request) -> web.Response:
         return web.json_response(self._judged)
+
+
+def _meaning(text: str) -> list[float]:
+    """Texts about the same topic mean the same, all others something of their own."""
+    topic = next((topic for topic in _TOPICS if topic in text), text)
+    return [byte / 128 - 1 for byte in hashlib.sha256(topic.encode()).digest()]
 
 
 if __name__ == "__main__":
