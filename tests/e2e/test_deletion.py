@@ -39,7 +39,7 @@ def test_data_and_password_are_there_for_the_next_one(apps: AppFactory) -> None:
     app = apps.apply("keeper")
     app.wait_ready()
     databases.sql(app, "create table kept (word text); insert into kept values ('still here')")
-    url = databases.url_of(app, "aiapp")
+    url = databases.url_of(app)
     claim = app.kube.get("PersistentVolumeClaim", "keeper-postgres", app.namespace)
     delete(app, keeps=True)
     again = apps.apply("keeper")
@@ -49,7 +49,7 @@ def test_data_and_password_are_there_for_the_next_one(apps: AppFactory) -> None:
     assert adopted is not None
     assert adopted["metadata"]["uid"] == claim["metadata"]["uid"]
     assert databases.sql(again, "select word from kept") == "still here"
-    assert databases.url_of(again, "aiapp") == url
+    assert databases.url_of(again) == url
     with port_forward(app.kube, app.namespace, "svc/keeper-api", 8080) as address:
         answer = sdk(address).chat.completions.create(model="chat", messages=[{"role": "user", "content": "hello"}])
     assert answer.choices[0].message.content
@@ -70,7 +70,7 @@ def test_made_anew_at_once_it_has_a_password_that_opens(apps: AppFactory) -> Non
     app.kube.delete("AIApp", "again", app.namespace)
     apps.apply("again", deletionPolicy="Delete").wait_ready(seconds=240)
     assert databases.sql(app, "select to_regclass('lost') is null") == "t"
-    assert databases.url_of(app, "aiapp")
+    assert databases.url_of(app)
     delete(app, keeps=False)
 
 
@@ -82,15 +82,15 @@ def test_deleted_while_its_image_cannot_be_pulled(apps: AppFactory) -> None:
 
 @pytest.fixture(scope="module")
 def server(module_apps: AppFactory) -> AppHandle:
-    """Its PostgreSQL has databases for other AIApps."""
+    """Its PostgreSQL has room for other AIApps."""
     app = module_apps.apply("server")
     app.wait_ready()
     return app
 
 
 def external(module_apps: AppFactory, server: AppHandle, name: str) -> dict[str, object]:
-    """Values of an AIApp whose database is on the server."""
-    databases.sql(server, f"create database {name}")
+    """Values of an AIApp whose tables are in a schema of that database."""
+    databases.sql(server, f"create schema {name}")
     module_apps.kube.secret(f"url-of-{name}", server.namespace, {"url": databases.url_of(server, name)})
     reference = {"urlSecretRef": {"name": f"url-of-{name}", "key": "url"}}
     return {"deletionPolicy": "Delete", "postgres": {"external": reference}}
@@ -98,7 +98,7 @@ def external(module_apps: AppFactory, server: AppHandle, name: str) -> dict[str,
 
 def test_deleted_while_its_migration_runs(module_apps: AppFactory, server: AppHandle) -> None:
     fields = external(module_apps, server, "busy")
-    holder = databases.session(server, f"select pg_advisory_lock({LOCK}), pg_sleep(300)", "busy")
+    holder = databases.session(server, f"select pg_advisory_lock({LOCK}), pg_sleep(300)")
     try:
         taken = "select count(*) from pg_locks where locktype = 'advisory' and granted"
         wait_until("lock taken", lambda: databases.sql(server, taken) == "1", seconds=30)
@@ -114,19 +114,21 @@ def test_deleted_while_its_migration_runs(module_apps: AppFactory, server: AppHa
         wait_until("migration waits", waits, seconds=120, seen=app.describe)
         assert delete(app, keeps=False) < 30, "process 1 of the Job's pod ends when it is told to"
     finally:
+        # Inside the pod psql outlives the kubectl that started it.
+        databases.sql(server, "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
         holder.kill()
         holder.wait()
 
 
 def test_failed_migration_is_named_not_tried_again_and_deleted(module_apps: AppFactory, server: AppHandle) -> None:
     fields = external(module_apps, server, "stuck")
-    databases.sql(server, "create table usage (canary_column text)", "stuck")
+    databases.sql(server, "create table stuck.usage (canary_column text)")
     app = module_apps.apply("stuck", **fields)
     words = 'migration 0002_usage failed: relation "usage" already exists'
     app.wait_condition("Migrated", "False", reason="MigrationFailed", contains=words, seconds=240)
     app.wait_condition("Stalled", "True", reason="MigrationFailed", seconds=60)
     (job,) = app.children("Job")
-    databases.sql(server, "drop table usage", "stuck")
+    databases.sql(server, "drop table stuck.usage")
     # Mended or not: without a change it is not tried again, also not by an operator that has just started.
     module_apps.kube.kubectl("-n", "aiapp-system", "rollout", "restart", "deployment/aiapp-operator")
     module_apps.kube.kubectl("-n", "aiapp-system", "rollout", "status", "deployment/aiapp-operator", "--timeout=120s")

@@ -39,7 +39,8 @@ class BudgetDemand:
 class Demand:
     """All that one request needs. `subject` names who shares the rates; `id` is this request's alone.
 
-    `hold` is for how many milliseconds the request may keep what it took: whoever is killed gives it back then.
+    `hold` is for how many milliseconds the request may keep what it took, unless it is renewed: whoever is killed
+    gives it back then.
     """
 
     id: str

@@ -15,6 +15,8 @@ from aiapp_service.pipeline.principal import Principal
 
 # A request that is over is settled well within this time.
 MARGIN_SECONDS = 5.0
+# For so long at most a replica that was killed keeps what its requests held. Those that take longer renew it.
+LEASE_SECONDS = 60.0
 # What callers without a key or tenant spend counts together: addresses are cheap.
 ANONYMOUS = "anonymous"
 _IPV6_NETWORK = 64
@@ -46,7 +48,7 @@ class Demands:
             subject=_subject(principal, rates.per),
             rates=rates,
             tokens=usage.input + usage.output,
-            hold=int((exchange.route.timeouts.total + MARGIN_SECONDS) * 1000),
+            hold=int(min(exchange.route.timeouts.total + MARGIN_SECONDS, LEASE_SECONDS) * 1000),
             budgets=self._shares(principal, dearest(usage, exchange.route)) if self._budgets else (),
         )
 

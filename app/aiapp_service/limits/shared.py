@@ -16,6 +16,7 @@ import msgspec
 from redis.exceptions import NoScriptError
 
 from aiapp_service.limits.demand import Demand, Limit, Settlement, Verdict
+from aiapp_service.limits.leases import Leases
 from aiapp_service.stores.breaker import StoreDown
 from aiapp_service.stores.outbox import Outbox
 from aiapp_service.stores.redis import FastRedis
@@ -48,6 +49,8 @@ class SharedLimits:
         self._under_way: set[asyncio.Task[None]] = set()
         self._working = 0
         self._settled: list[dict[str, Any]] = []
+        self._leases = Leases(redis.run, self._prefix)
+        self._renewing: asyncio.Task[None] | None = None
 
     async def admit(self, demand: Demand) -> Verdict:
         """Take all of it, or nothing. A request that is given up meanwhile has taken nothing.
@@ -64,16 +67,20 @@ class SharedLimits:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
         try:
-            return await future
+            verdict = await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
                 # The answer was here already, but nobody to hear it.
                 self._give_back(demand, future.result())
             raise
+        if verdict.refused is None:
+            self._leases.begin(demand)
+        return verdict
 
     def settle(self, settlement: Settlement) -> None:
         """Give back what it held, and count what it took. Never waits."""
         demand = settlement.demand
+        self._leases.end(demand)
         self._note(_settled(demand, settlement.tokens - demand.tokens, settlement.cost))
 
     def spent_without(self, settlement: Settlement) -> None:
@@ -83,11 +90,14 @@ class SharedLimits:
 
     async def start(self) -> None:
         """Connect, so that the first requests find everything ready; without Redis they do without."""
+        self._renewing = asyncio.create_task(self._leases.watch())
         with contextlib.suppress(Exception):
             await self._admitted([], _START_SECONDS)
 
     def close(self) -> None:
         """Hand over what is settled; call it before the outbox is closed."""
+        if self._renewing is not None:
+            self._renewing.cancel()
         self._hand_over()
 
     async def _work(self) -> None:

@@ -21,6 +21,8 @@ from aiapp_service.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 _SAY_EACH_SECONDS = 60.0
+# What is counted in this process goes with it: nothing has to end by itself.
+_OWN_LIFE = 7 * 24 * 3600 * 1000
 
 
 class Shared(Protocol):
@@ -82,14 +84,14 @@ class Limits:
     async def _verdict(self, demand: Demand) -> tuple[Verdict, bool]:
         """What becomes of it, and whether all replicas were asked."""
         if self._shared is None:
-            return self._local.admit(demand), False
+            return self._local.admit(replace(demand, hold=_OWN_LIFE)), False
         try:
             return await self._shared.admit(demand), True
         except StoreDown as error:
             self._say(error)
             if not self._fail_open:
                 raise unavailable() from error
-            return self._local.admit(replace(demand, budgets=())), False
+            return self._local.admit(replace(demand, budgets=(), hold=_OWN_LIFE)), False
 
     def _report(self, demand: Demand, verdict: Verdict, call: Call) -> None:
         for share, spent in zip(demand.budgets, verdict.spent, strict=False):

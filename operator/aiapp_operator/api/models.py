@@ -50,7 +50,7 @@ class Provider(ApiModel):
     )
 
 
-class Price(ApiModel):
+class TokenPrices(ApiModel):
     """US dollars per one million tokens. Decimal strings, so that nothing is rounded on the way."""
 
     input_per_1m: Decimal = Field(
@@ -61,6 +61,45 @@ class Price(ApiModel):
         default=None,
         alias="cachedInputPer1M",
         description="Price of one million cached input tokens; unset: as other input.",
+    )
+    cache_write_per_1m: Decimal | None = Field(
+        default=None,
+        alias="cacheWritePer1M",
+        description="Price of one million input tokens that the provider puts into its cache; unset: as other input.",
+    )
+    audio_input_per_1m: Decimal | None = Field(
+        default=None,
+        alias="audioInputPer1M",
+        description="Price of one million input tokens of audio; unset: as other input.",
+    )
+    audio_output_per_1m: Decimal | None = Field(
+        default=None,
+        alias="audioOutputPer1M",
+        description="Price of one million output tokens of audio; unset: as other output.",
+    )
+    reasoning_per_1m: Decimal | None = Field(
+        default=None,
+        alias="reasoningPer1M",
+        description="Price of one million output tokens that a model reasons with; unset: as other output.",
+    )
+
+
+class LongContextPrice(TokenPrices):
+    """What all tokens of a request cost whose input is long. Nothing is taken over from the price beside it."""
+
+    over_tokens: int = Field(
+        ge=1,
+        le=2_000_000_000,
+        description="Requests with more input tokens than this cost these prices, all of their tokens.",
+    )
+
+
+class Price(TokenPrices):
+    """What the provider's invoice charges for tokens."""
+
+    long_context: LongContextPrice | None = Field(
+        default=None,
+        description="Prices of requests with a long input, where the provider has such; unset: as all others.",
     )
 
 

@@ -1,6 +1,7 @@
 import pytest
 import yaml
 
+from aiapp_operator.api import models
 from aiapp_operator.build.service_config import FILE, config_map, rendered_config, service_config
 from aiapp_operator.errors import Stalled
 from aiapp_service import config as service
@@ -189,3 +190,16 @@ def test_another_object_store_needs_new_pods():
         return {"s3": {"endpoint": "http://s3", "bucket": bucket, "credentialsSecretRef": {"name": "s3"}}}
 
     assert len({rendered_config(make_app(objectStore=store(name))).hash for name in ("one-bucket", "two-bucket")}) == 2
+def test_every_price_of_the_service_can_be_given_and_reaches_it():
+    for ours, theirs in ((models.Price, service.PriceConfig), (models.LongContextPrice, service.LongContextPrices)):
+        assert {f.alias for f in ours.model_fields.values()} == {f.alias for f in theirs.model_fields.values()}
+    fields = {
+        f.alias: f"0.{number}" for number, f in enumerate(models.TokenPrices.model_fields.values(), start=1) if f.alias
+    }
+    price = {**fields, "longContext": {**fields, "overTokens": 200_000}}
+    app = make_app(
+        providers=[OPENAI],
+        models=[{"name": "chat", "backends": [{"provider": "openai", "model": "gpt", "price": price}]}],
+    found = service_config(app).models[0].backends[0].price
+    assert found is not None
+    assert found.model_dump(mode="json", by_alias=True, exclude_defaults=True) == price
