@@ -27,7 +27,7 @@ from aiapp_service.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 LINES_AT_ONCE = 32
-PAUSE_SECONDS = 30.0
+PAUSE_SECONDS = 10.0
 MOST_PAUSE_SECONDS = 300.0
 _NOT_WRITTEN = 500
 _LAST_SECONDS = 0.5

@@ -56,14 +56,29 @@ def _batch_watches(parts: Parts) -> "list[asyncio.Task[None]]":
     return watches(parts)
 
 
+def _fine_tuning(parts: Parts) -> Handler:
+    from aiapp_service.finetuning.setup import fine_tuning  # noqa: PLC0415
+
+    return fine_tuning(parts)
+
+
+def _fine_tuning_watches(parts: Parts) -> "list[asyncio.Task[None]]":
+    from aiapp_service.finetuning.setup import watches  # noqa: PLC0415
+
+    return watches(parts)
+
+
 REGISTRY: Mapping[str, Mapping[str, Factory]] = {
     "embeddings": {"embed": lambda parts: embeddings.handler(parts.gateway, parts.metrics, parts.ledger)},
     "batches": {"batch": _batches},
-    "fine-tune": {},
+    "fine-tune": {"fine-tuning": _fine_tuning},
 }
 
 # What runs beside the jobs of a queue.
-WATCHES: "Mapping[str, Callable[[Parts], list[asyncio.Task[None]]]]" = {"batches": _batch_watches}
+WATCHES: "Mapping[str, Callable[[Parts], list[asyncio.Task[None]]]]" = {
+    "batches": _batch_watches,
+    "fine-tune": _fine_tuning_watches,
+}
 
 
 def watches_of(queues: Iterable[str], parts: Parts) -> "list[asyncio.Task[None]]":
