@@ -54,9 +54,9 @@ def bench(load: Path, folder: Path) -> Iterator[Bench]:
         redis = stack.enter_context(redis_server(folder / "redis"))
         (folder / "redis-url").write_text(redis.url, encoding="utf-8")
         upstream = [str(load), "upstream", f"127.0.0.1:{UPSTREAM}", str(TOKENS)]
-        stack.enter_context(_running(upstream, CORES[0], f"http://127.0.0.1:{UPSTREAM}/v1/models", folder))
+        stack.enter_context(running(upstream, CORES[0], f"http://127.0.0.1:{UPSTREAM}/v1/models", folder))
         bare = [sys.executable, "-m", "tests.bench.relay", f"http://127.0.0.1:{UPSTREAM}", str(RELAY)]
-        stack.enter_context(_running(bare, CORES[-1], f"http://127.0.0.1:{RELAY}/livez", folder))
+        stack.enter_context(running(bare, CORES[-1], f"http://127.0.0.1:{RELAY}/livez", folder))
         stack.enter_context(_service(_config(folder, cached=True), CACHED, folder))
         started = time.monotonic()
         pid = stack.enter_context(_service(_config(folder, cached=False), SERVICE, folder))
@@ -85,12 +85,13 @@ def _service(config: ServiceConfig, port: int, folder: Path) -> Iterator[int]:
     file = folder / f"config-{port}.yaml"
     file.write_text(dump(config), encoding="utf-8")
     command = [sys.executable, "-m", "aiapp_service", "api", "--config", str(file), "--port", str(port)]
-    with _running(command, CORES[-1], f"http://127.0.0.1:{port}/livez", folder) as pid:
+    with running(command, CORES[-1], f"http://127.0.0.1:{port}/livez", folder) as pid:
         yield pid
 
 
 @contextmanager
-def _running(command: list[str], core: int, url: str, folder: Path) -> Iterator[int]:
+def running(command: list[str], core: int, url: str, folder: Path) -> Iterator[int]:
+    """A process on a core of its own, once `url` answers; gives its pid."""
     with (
         (folder / "log").open("ab") as log,
         subprocess.Popen(["taskset", "-c", str(core), *command], stdout=log) as process,

@@ -1,5 +1,6 @@
 """Whatever goes down while a batch runs: every line has one result, is paid once as far as that can be, billed once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
@@ -66,7 +67,7 @@ async def test_worker_that_is_told_to_stop_loses_nothing_that_is_paid(app: Stand
     app.upstream.seconds = 0.5
     batch = await app.create([asking(n) for n in range(400)])
     await until("it is under way", lambda: len(app.upstream.answered) >= 32)
-    assert app.worker.stop() == 0
+    assert await asyncio.to_thread(app.worker.stop) == 0, "the upstream goes on meanwhile"
     await app.worker.start()
     await completed(app, batch, 400)
     assert max(app.upstream.asked.values()) == 1
@@ -129,8 +130,8 @@ async def test_database_down_meanwhile(app: Stand, postgres_server: Postgres) ->
 
 async def test_budget_that_is_exhausted_pauses_and_more_of_it_goes_on(stood: Any, tmp_path: Path) -> None:
     budget = BudgetConfig(name="daily", per=BudgetScope.TENANT, period=BudgetPeriod.DAY, limit_usd=Decimal(1))
-    async with stood(budgets=(budget,)) as app:
-        batch = await app.create([asking(n, max_tokens=5) for n in range(100)])
+    async with stood(budgets=(budget,), fail_open=False) as app:
+        batch = await app.create([asking(n, max_tokens=20) for n in range(100)])
         found: Any = None
 
         async def paused() -> bool:
@@ -153,8 +154,8 @@ async def test_budget_that_is_exhausted_pauses_and_more_of_it_goes_on(stood: Any
 
 async def test_cancelling_a_batch_that_is_paused(stood: Any) -> None:
     budget = BudgetConfig(name="daily", per=BudgetScope.TENANT, period=BudgetPeriod.DAY, limit_usd=Decimal("0.5"))
-    async with stood(budgets=(budget,)) as app:
-        batch = await app.create([asking(n, max_tokens=5) for n in range(100)])
+    async with stood(budgets=(budget,), fail_open=False) as app:
+        batch = await app.create([asking(n, max_tokens=20) for n in range(100)])
         await until("it pauses", lambda: app.rows("SELECT * FROM batches WHERE paused IS NOT NULL"))
         await app.sdk().batches.cancel(batch.id)
         ended = await app.ended(batch, seconds=8)
