@@ -30,7 +30,7 @@ from aiapp_service.config import (
 )
 from aiapp_service.db.migrate import migrate
 from tests.bench.report import cpu_seconds, peak_mebibytes, resident_mebibytes, tell
-from tests.bench.serving import CORES, KEY, UPSTREAM, running
+from tests.bench.serving import CORES, KEY, running
 from tests.integration.servers.objects import object_server
 from tests.integration.servers.postgres import postgres
 from tests.integration.servers.processes import free_port
@@ -58,10 +58,11 @@ def main() -> None:
         (folder / "keys").mkdir()
         (folder / "keys" / "bench").write_text(KEY)
         price = PriceConfig.model_validate({"inputPer1M": "0.15", "outputPer1M": "0.60"})
+        upstream_port, port, probes = free_port(), free_port(), free_port()
         config = ServiceConfig(
             auth=AuthConfig(api_keys_dir=folder / "keys"),
             inference=(
-                InferenceConfig.model_validate({"name": "fixed", "baseURL": f"http://127.0.0.1:{UPSTREAM}/v1"}),
+                InferenceConfig.model_validate({"name": "fixed", "baseURL": f"http://127.0.0.1:{upstream_port}/v1"}),
             ),
             models=(
                 ModelConfig(name="chat", backends=(BackendConfig(inference="fixed", model="fixed", price=price),)),
@@ -73,13 +74,11 @@ def main() -> None:
         )
         file = folder / "config.yaml"
         file.write_text(dump(config))
-        upstream = [str(load), "upstream", f"127.0.0.1:{UPSTREAM}", "5"]
-        stack.enter_context(running(upstream, CORES[0], f"http://127.0.0.1:{UPSTREAM}/v1/models", folder))
-        port = free_port()
+        upstream = [str(load), "upstream", f"127.0.0.1:{upstream_port}", "5"]
+        stack.enter_context(running(upstream, CORES[0], f"http://127.0.0.1:{upstream_port}/v1/models", folder))
         role = [sys.executable, "-m", "aiapp_service"]
         api = [*role, "api", "--config", str(file), "--port", str(port)]
         stack.enter_context(running(api, CORES[-1], f"http://127.0.0.1:{port}/livez", folder))
-        probes = free_port()
         worker = [*role, "worker", "--name", "w", "--config", str(file), "--port", str(probes)]
         pid = stack.enter_context(running(worker, CORES[-1], f"http://127.0.0.1:{probes}/livez", folder))
         asyncio.run(_measure(f"http://127.0.0.1:{port}/v1", pid))

@@ -10,6 +10,7 @@ from openai import AsyncOpenAI
 
 from aiapp_service.config import ProviderConfig
 from aiapp_service.credentials import SecretFile
+from aiapp_service.finetuning.answers import Refused, Unreachable
 from aiapp_service.llm.setup import OPENAI_URL
 
 _SECONDS = 60.0
@@ -18,22 +19,6 @@ _UPLOAD_SECONDS = 540.0
 _IN_MEMORY = 1024 * 1024
 # Also a key that is refused: somebody may give another one.
 _PASSING = frozenset({401, 403, 408, 409, 429})
-
-
-class Refused(Exception):
-    """The provider refuses the job for good; `code` and `param` are its own, as far as it says them."""
-
-    def __init__(self, error: openai.APIStatusError) -> None:
-        message = f"the provider refuses it ({error.status_code})"
-        if isinstance(error.body, dict) and isinstance(error.body.get("message"), str):
-            message = error.body["message"][:1000]
-        super().__init__(message)
-        self.code = error.code or "provider_refused"
-        self.param = error.param
-
-
-class Unreachable(Exception):
-    """The provider does not answer, cannot now, or refuses our key: later it may do. Holds nothing secret."""
 
 
 class Trainer:
@@ -111,6 +96,13 @@ def _answering() -> Iterator[None]:
     except openai.APIStatusError as error:
         if error.status_code in _PASSING or error.status_code >= 500:
             raise Unreachable(f"the provider answered {error.status_code}") from None
-        raise Refused(error) from None
+        raise _refusal(error) from None
     except openai.OpenAIError as error:
         raise Unreachable(f"the provider does not answer: {type(error).__name__}") from None
+
+
+def _refusal(error: openai.APIStatusError) -> Refused:
+    message = f"the provider refuses it ({error.status_code})"
+    if isinstance(error.body, dict) and isinstance(error.body.get("message"), str):
+        message = error.body["message"][:1000]
+    return Refused(message, error.code or "provider_refused", error.param)

@@ -11,13 +11,13 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiapp_service.batches.record import principal_of
 from aiapp_service.batches.source import FileGone, chunks_of
 from aiapp_service.billing.row import UsageRow
 from aiapp_service.config import ProviderConfig
-from aiapp_service.finetuning.provider import Refused, Trainer, Unreachable
+from aiapp_service.finetuning.answers import Refused, Unreachable
 from aiapp_service.finetuning.record import ENDED, TuningJob
 from aiapp_service.finetuning.store import Taken, TuningStore
 from aiapp_service.gateway import Gateway
@@ -25,6 +25,9 @@ from aiapp_service.jobs.job import Handler, Job, JobPostponed, JobRefused
 from aiapp_service.llm.tuned import Tuned
 from aiapp_service.storage.files import Files
 from aiapp_service.stores.breaker import StoreDown, StoreRefused
+
+if TYPE_CHECKING:
+    from aiapp_service.finetuning.provider import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +109,9 @@ class Step:
 
     async def run(self, provider: ProviderConfig) -> float | None:
         """Gives after how many seconds the job has to be looked at again; None: it has ended."""
+        # The SDK takes a while to load, and much memory: a worker that trains nothing goes without it.
+        from aiapp_service.finetuning.provider import Trainer  # noqa: PLC0415
+
         try:
             async with Trainer.open(provider) as trainer:
                 if self._job.provider_job is None:
@@ -131,7 +137,7 @@ class Step:
         await self._change({"status": "failed", "error": error}, finished=True)
         await self._say("error", message)
 
-    async def _submit(self, trainer: Trainer) -> None:
+    async def _submit(self, trainer: "Trainer") -> None:
         if self._job.wanted == "cancel" and not self._job.submitting:
             await self._change({"status": "cancelled", "wanted": None}, finished=True)
             await self._say("info", "Fine-tuning job cancelled before the provider was asked")
@@ -145,7 +151,7 @@ class Step:
             created = await trainer.create(self._for_provider())
         await self._change({"provider_job": created["id"], "document": created, "status": _status(created, self._job)})
 
-    async def _upload(self, trainer: Trainer, field: str) -> None:
+    async def _upload(self, trainer: "Trainer", field: str) -> None:
         name = self._job.request[field]
         uploaded = await trainer.upload(f"{name}.jsonl", chunks_of(self._shop.files, self._job.tenant, name))
         await self._change({"provider_files": {**self._job.provider_files, field: uploaded}})
@@ -156,7 +162,7 @@ class Step:
         asked = {name: value for name, value in self._job.request.items() if name not in ("base", "metadata", *_FILES)}
         return {**asked, "model": self._job.request["base"], **self._job.provider_files}
 
-    async def _follow(self, trainer: Trainer) -> None:
+    async def _follow(self, trainer: "Trainer") -> None:
         name = str(self._job.provider_job)
         if self._job.wanted is not None:
             await self._tell(trainer, name, self._job.wanted)
@@ -179,7 +185,7 @@ class Step:
         model = Tuned(made, self._job.tenant, self._job.model, self._job.provider, made)
         await self._change({**values, "fine_tuned_model": made}, finished=True, model=model, row=self._row(told))
 
-    async def _tell(self, trainer: Trainer, name: str, wanted: str) -> None:
+    async def _tell(self, trainer: "Trainer", name: str, wanted: str) -> None:
         try:
             await trainer.tell(name, wanted)
         except Refused as error:

@@ -1,5 +1,6 @@
 """Everything that batches need, as processes: stores, API, worker, a model server, the SDK."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -138,8 +139,7 @@ async def stand(
         file.write_text(dump(ServiceConfig(**{**values, **fields})))
         api, worker = Role(file, "api"), Role(file, "worker", "--name", "w")
         with killing(api, worker):
-            await api.start()
-            await worker.start()
+            await asyncio.gather(api.start(), worker.start())
             running = Stand(upstream, api, worker, books, redis, objects)
             try:
                 yield running
