@@ -28,10 +28,13 @@ do
   local ours = cmsgpack.unpack(ARGV[1])
   local prefix, id = ours[1], ours[2]
   local key = prefix .. id
-  if redis.call('HEXISTS', key, 'finishedOn') == 1 or redis.call('EXISTS', key) == 0 then
+  if redis.call('HEXISTS', key, 'finishedOn') == 1 then
     redis.call('ZREM', prefix .. 'completed', id)
     redis.call('ZREM', prefix .. 'failed', id)
     redis.call('DEL', key, key .. ':logs')
+  elseif redis.call('EXISTS', key) == 0 then
+    -- Its time as a result has run out.
+    redis.call('ZREM', prefix .. 'completed', id)
   end
 end
 """

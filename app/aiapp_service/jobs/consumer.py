@@ -13,14 +13,17 @@ from bullmq.custom_errors import UnrecoverableError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from aiapp_service.jobs.bull import keep_results, prefix_of
+from aiapp_service.jobs.bull import prefix_of
 from aiapp_service.jobs.cancelling import heed_cancellations
 from aiapp_service.jobs.job import Handler
 from aiapp_service.jobs.running import Ending, Run
+from aiapp_service.jobs.taking import Taker
 
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0
+# For handlers that clean up, and for telling Redis.
+GIVE_BACK_SECONDS = 5.0
 BACKOFF_FIRST_SECONDS = 1.0
 BACKOFF_MOST_SECONDS = 300.0
 # A killed process is noticed after lock and check: its jobs are back after at most 18 s. A job that outlives three
@@ -30,7 +33,6 @@ _SETTINGS = {
     "stalledInterval": 3_000,
     "maxStalledCount": 3,
     "drainDelay": 1,
-    "runRetryDelay": 1_000,
 }
 
 
@@ -84,13 +86,13 @@ class Consumer:
     async def drain(self, seconds: float) -> None:
         """Take no more jobs, let those that run end within `seconds`, give the others back to the queue."""
         self._stopping = True
-        if self._worker is not None:
-            closing = asyncio.create_task(self._worker.close())
-            done, _ = await asyncio.wait({closing}, timeout=seconds)
+        if self._worker is not None and self.alive:
+            self._worker.stop()
+            done, _ = await asyncio.wait(self._tasks[:1], timeout=seconds)
             if not done:
                 for run in list(self._runs.values()):
                     run.end(Ending.GIVEN_BACK)
-            await closing
+                await asyncio.wait(self._tasks[:1], timeout=GIVE_BACK_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -100,8 +102,6 @@ class Consumer:
             try:
                 async with self._opened() as client:
                     self._worker = self._new_worker(client)
-                    # Without its version the library takes delays of less than a second for none.
-                    await self._worker.blockingRedisConnection.getRedisVersion()
                     await self._worker.run()
             except (RedisError, OSError) as error:
                 log.warning("queue cannot be reached", extra={"queue": self.queue, "error": type(error).__name__})
@@ -126,13 +126,11 @@ class Consumer:
             "connection": client,
             "prefix": self._prefix,
             "concurrency": self._pace.concurrency,
-            "autorun": False,
             "settings": {"backoffStrategy": self._backoff},
         }
         if self._pace.most is not None:
             options["limiter"] = {"max": self._pace.most, "duration": int(1000 * self._pace.seconds)}
-        worker = bullmq.Worker(self.queue, self._process, options)
-        keep_results(worker, client)
+        worker = Taker(self.queue, self._process, options)
         worker.on("error", self._on_error)
         worker.on("failed", self._on_failed)
         worker.on("lockRenewalFailed", self._on_lost)

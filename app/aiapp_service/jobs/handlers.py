@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiapp_service.gateway import Gateway
@@ -24,6 +24,7 @@ class Parts:
     gateway: Gateway
     around: Surroundings
     queues: Queues
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # the process is about to end
 
     @property
     def metrics(self) -> Metrics:

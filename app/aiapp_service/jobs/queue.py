@@ -37,6 +37,8 @@ _USUAL_PRIORITY = 1000
 # A bare number the library takes for its own, and a colon it uses itself.
 _ID = re.compile(r"(?!\d+$)[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 class WrongJob(ValueError):
     """A job that is not taken into the queue; the message names what is wrong with it."""
@@ -155,8 +157,7 @@ def content_id(name: str, data: Mapping[str, Any]) -> str:
         WrongJob: the data is no plain JSON.
     """
     try:
-        text = json.dumps([name, data], sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return f"job-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+        return f"job-{hashlib.sha256(_CANONICAL.encode([name, data]).encode()).hexdigest()[:40]}"
     except (TypeError, ValueError, RecursionError) as error:
         raise WrongJob(f"the data of job {name} is no plain JSON: {error}") from error
 

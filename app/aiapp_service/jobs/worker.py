@@ -62,7 +62,7 @@ async def _work(
         queues = around.queues
         assert queues is not None  # noqa: S101  # there is Redis
         gateway, rng = assembly.gateway(config, around), around.rng
-        parts = handlers.Parts(gateway, around, queues)
+        parts = handlers.Parts(gateway, around, queues, stop)
         consumers = _consumers(worker, config.app, redis, parts)
         dependencies = health.Dependencies(probes.checks, rng)
         app = _application(consumers, stop, dependencies, gateway, metrics)

@@ -14,6 +14,7 @@ from aiapp_operator.api.models import Model, Provider
 from aiapp_operator.api.monitoring import Monitoring
 from aiapp_operator.api.serving import Api, Worker
 from aiapp_operator.api.status import AIAppStatus
+from aiapp_operator.api.storage import ObjectStore
 
 GROUP = "aiapp.dev"
 VERSION = "v1alpha1"
@@ -92,6 +93,9 @@ class AIAppSpec(ApiModel):
     redis: Redis = Field(
         default_factory=lambda: Redis(managed=ManagedRedis()),
         description="The job queue and cache: managed (default) or external.",
+    )
+    object_store: ObjectStore | None = Field(
+        default=None, description="Where files are kept; unset: none are, and /v1/files says so."
     )
     migrations: Toggle = Field(
         default_factory=Toggle,

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from aiapp_operator.api.access import Auth, Cors, HostName, Network, RateLimit
 from aiapp_operator.api.base import ApiModel, PartName, Resources
+from aiapp_operator.api.storage import Files
 
 
 class Api(ApiModel):
@@ -21,6 +22,9 @@ class Api(ApiModel):
         default=None, description="How much each key, tenant or address may ask for, over all API pods."
     )
     cors: Cors | None = Field(default=None, description="Which web pages may call the API from a browser.")
+    files: Files | None = Field(
+        default=None, description="What clients may upload with /v1/files, where spec.objectStore is given."
+    )
     trusted_proxies: list[Network] = Field(
         default_factory=list,
         max_length=64,
@@ -46,6 +50,13 @@ class Api(ApiModel):
     )
 
 
+class QueueRate(ApiModel):
+    """How fast jobs are begun."""
+
+    max: int = Field(ge=1, le=1_000_000, description="Jobs of each queue that are begun within `perSeconds`.")
+    per_seconds: int = Field(default=1, ge=1, le=86_400, description="Length of the time in seconds.")
+
+
 class Worker(ApiModel):
     """A Deployment of background workers."""
 
@@ -53,18 +64,23 @@ class Worker(ApiModel):
     queues: list[PartName] = Field(
         min_length=1,
         max_length=16,
-        description="Queues these workers serve. Known queues: embeddings.",
+        description="Queues these workers serve: embeddings, batches, fine-tune.",
         json_schema_extra={
             "x-kubernetes-list-type": "set",
             "x-kubernetes-validations": [
                 {
-                    "rule": "self.all(q, q in ['embeddings'])",
-                    "message": "unknown queue; the known queue is: embeddings",
+                    "rule": "self.all(q, q in ['embeddings', 'batches', 'fine-tune'])",
+                    "message": "unknown queue; the known queues are: embeddings, batches, fine-tune",
                 }
             ],
         },
     )
     concurrency: int = Field(default=5, ge=1, le=1000, description="Jobs that each worker pod runs at the same time.")
+    rate_limit: QueueRate | None = Field(
+        default=None,
+        description="How many jobs of each of these queues are begun within a time, by all pods together. "
+        "Workers that share a queue need the same rateLimit; absent: no limit.",
+    )
     resources: Resources = Field(
         default_factory=Resources,
         description="Compute resources of each worker pod; empty means safe defaults.",

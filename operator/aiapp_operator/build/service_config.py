@@ -10,7 +10,8 @@ from aiapp_operator.api import models as api
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.build import addresses, credentials, service_access, service_content
+from aiapp_operator.api.serving import Worker
+from aiapp_operator.build import addresses, credentials, service_access, service_content, service_storage
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.duration import seconds
 from aiapp_operator.build.metadata import child
@@ -69,12 +70,11 @@ def service_config(app: AIApp) -> service.ServiceConfig:
             guardrails=service_content.guardrails(app),
             cache=service_content.cache(app),
             tracing=_tracing(app),
-            workers=tuple(
-                service.WorkerConfig(name=w.name, queues=tuple(w.queues), concurrency=w.concurrency)
-                for w in app.spec.workers
-            ),
+            workers=tuple(_worker(w) for w in app.spec.workers),
             database=_database(app),
             redis=service.RedisConfig(url_file=Path(credentials.redis_credential(app).file)),
+            object_store=service_storage.object_store(app),
+            files=service_storage.files(app),
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -130,6 +130,16 @@ def _backend(backend: api.Backend) -> service.BackendConfig:
         price=None
         if price is None
         else service.PriceConfig.model_validate(price.model_dump(by_alias=True, exclude_none=True)),
+    )
+
+
+def _worker(worker: Worker) -> service.WorkerConfig:
+    rate = worker.rate_limit
+    return service.WorkerConfig(
+        name=worker.name,
+        queues=tuple(worker.queues),
+        concurrency=worker.concurrency,
+        rate_limit=None if rate is None else service.QueueRateConfig(max=rate.max, per_seconds=rate.per_seconds),
     )
 
 

@@ -111,9 +111,9 @@ async def test_many_queued_jobs_take_no_memory_of_the_worker(
     async def left(most: int) -> bool:
         return bool(await client.zcard(f"{queue.prefix}prioritized") <= most)
 
-    await until("warm", lambda: left(95_000))
+    await until("warm", lambda: left(99_000), seconds=90)
     before = resident_mebibytes(worker.pid)
-    await until("a good part is done", lambda: left(75_000), seconds=90)
+    await until("a good part is done", lambda: left(95_000), seconds=120)
     assert resident_mebibytes(worker.pid) - before < 5
 
 

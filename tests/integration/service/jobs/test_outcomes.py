@@ -8,11 +8,12 @@ import time
 import pytest
 
 from aiapp_service.jobs import running
+from aiapp_service.jobs.administration import counts
 from aiapp_service.jobs.cancelling import Cancelled, cancel
 from aiapp_service.jobs.consumer import Pace
 from aiapp_service.jobs.job import Job, JobCancelled, JobPostponed, JobRefused
-from aiapp_service.jobs.queue import JobQueue
-from tests.integration.service.jobs.conftest import Consuming, settled
+from aiapp_service.jobs.queue import JobQueue, NewJob
+from tests.integration.service.jobs.conftest import Consuming, completions, settled
 from tests.integration.service.waiting import until
 
 
@@ -204,6 +205,27 @@ async def test_stop_lets_jobs_end(queue: JobQueue, consuming: Consuming) -> None
         await begun.wait()
     states = {await queue.state(job), await queue.state(more)}
     assert states == {"completed", "waiting"}
+
+
+async def test_stop_in_the_midst_leaves_no_job_behind(queue: JobQueue, consuming: Consuming) -> None:
+    """The library's own loop leaves those that it has just taken to be found as stalled."""
+    ended = 0
+
+    async def handler(job: Job) -> None:
+        nonlocal ended
+        await asyncio.sleep(job.data["n"] % 7 / 1000)
+        ended += 1
+
+    ids = await queue.enqueue_many(NewJob("n", {"n": n}) for n in range(600))
+    for _ in range(3):
+        before = ended
+        async with consuming(handler, Pace(20), drain_seconds=10):
+            await until("some are done", lambda before=before: ended >= before + 50)
+        assert (await counts(queue))["active"] == 0
+        assert len(await completions(queue)) == ended
+    async with consuming(handler, Pace(20)):
+        await until("all are done", lambda: ended == 600)
+        await settled(queue, ids)
 
 
 async def test_jobs_of_other_programs_get_attempts_too(queue: JobQueue, consuming: Consuming) -> None:

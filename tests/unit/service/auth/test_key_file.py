@@ -28,6 +28,7 @@ HEX = DIGEST.hex()
         (f"sha256: {HEX}\ntenant: shop\nuser: u1", Client("alice", "shop", "u1")),
         (f"sha256: sha256:{HEX}", Client("alice", "alice")),
         (f'{{"key":"{KEY}","models":["chat"]}}', Client("alice", "alice", models=frozenset({"chat"}))),
+        (f"key: {KEY}\nadmin: true", Client("alice", "alice", admin=True)),
         (f"key: {KEY}\nmodels: []", Client("alice", "alice", models=frozenset())),
         (
             f"key: {KEY}\nrequestsPerMinute: 5\nconcurrentRequests: 2",
@@ -53,6 +54,7 @@ def test_forms_of_a_key_file(content, client):
         ("key: 12345", "key: Input should be a valid string"),
         ("key: ''", "key: String should have at least 1"),
         (f"key: {KEY}\nrequestsPerMinute: 0", "requestsPerMinute"),
+        (f"key: {KEY}\nadmin: 'yes'", "admin: Input should be a valid boolean"),
         (f"key: {KEY}\nrequestPerMinute: 5", "is it requestsPerMinute?"),
         (f"key: x\n{KEY}: 5", "a field is unknown; known: key, sha256"),
         (f"key: x\nmodels: [{{a: {KEY}}}]", "models.0"),
