@@ -101,6 +101,7 @@ async def _measure(url: str, worker: int) -> None:
             cpu.append(1e6 * (cpu_seconds(worker) - before) / LINES)
             shares.append(100 * (batches[-1] / raw[-1] - 1))
             peaks.append(peak_mebibytes(worker))
+            sys.stderr.write(f"raw {raw[-1]:.2f} s, batch {batches[-1]:.2f} s, peak {peaks[-1]:.1f} MiB\n")
     tell("batch_raw_calls", [LINES / seconds for seconds in raw], "lines/s", f"{AT_ONCE} at once, to the API")
     tell("batch_lines", [LINES / seconds for seconds in batches], "lines/s", "from creation to output file")
     tell("batch_overhead", shares, "%", "over the raw calls; aim: 20 at most")

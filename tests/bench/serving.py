@@ -97,7 +97,7 @@ def running(command: list[str], core: int, url: str, folder: Path) -> Iterator[i
         subprocess.Popen(["taskset", "-c", str(core), *command], stdout=log) as process,
     ):
         try:
-            wait_until(f"{url} answers", lambda: _answers(url), seconds=20, pause=0.02)
+            wait_until(f"{url} answers", lambda: _answers(url), seconds=120, pause=0.02)
             yield process.pid
         finally:
             process.terminate()
