@@ -78,24 +78,26 @@ def main() -> None:
         stack.enter_context(running(upstream, CORES[0], f"http://127.0.0.1:{upstream_port}/v1/models", folder))
         role = [sys.executable, "-m", "aiapp_service"]
         api = [*role, "api", "--config", str(file), "--port", str(port)]
-        stack.enter_context(running(api, CORES[-1], f"http://127.0.0.1:{port}/livez", folder))
+        api_pid = stack.enter_context(running(api, CORES[-1], f"http://127.0.0.1:{port}/livez", folder))
         worker = [*role, "worker", "--name", "w", "--config", str(file), "--port", str(probes)]
         pid = stack.enter_context(running(worker, CORES[-1], f"http://127.0.0.1:{probes}/livez", folder))
-        asyncio.run(_measure(f"http://127.0.0.1:{port}/v1", pid))
+        asyncio.run(_measure(f"http://127.0.0.1:{port}/v1", api_pid, pid))
 
 
-async def _measure(url: str, worker: int) -> None:
+async def _measure(url: str, api: int, worker: int) -> None:
     lines = [
         {"model": "chat", "messages": [{"role": "user", "content": f"{WORDS}{number}"}]} for number in range(LINES)
     ]
-    raw, batches, shares, cpu, peaks = [], [], [], [], []
+    raw, batches, shares, cpu, api_cpu, peaks = [], [], [], [], [], []
     resident = resident_mebibytes(worker)
     async with AsyncOpenAI(base_url=url, api_key=KEY) as sdk:
         # The first one loads what a worker loads with its first batch.
         await _batch(sdk, lines[:200])
         warm = resident_mebibytes(worker)
         for _ in range(RUNS):
+            before = cpu_seconds(api)
             raw.append(await _raw(url, lines))
+            api_cpu.append(1e6 * (cpu_seconds(api) - before) / LINES)
             before = cpu_seconds(worker)
             batches.append(await _batch(sdk, lines))
             cpu.append(1e6 * (cpu_seconds(worker) - before) / LINES)
@@ -106,6 +108,7 @@ async def _measure(url: str, worker: int) -> None:
     tell("batch_lines", [LINES / seconds for seconds in batches], "lines/s", "from creation to output file")
     tell("batch_overhead", shares, "%", "over the raw calls; aim: 20 at most")
     tell("batch_cpu", cpu, "us/line", "of the worker")
+    tell("batch_raw_cpu", api_cpu, "us/line", "of the API for the raw calls")
     tell("batch_idle_memory", [resident], "MiB", "of the worker before its first batch")
     tell(
         "batch_memory_growth", [peaks[-1] - peaks[0]], "MiB", f"peak after {RUNS} batches, over that after one; aim: 0"
