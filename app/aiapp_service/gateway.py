@@ -3,13 +3,14 @@
 A request keeps what it began with to its end, so a new configuration neither drops a stream nor mixes two truths.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from aiapp_service.auth.doorkeeper import Doorkeeper
 from aiapp_service.config import ServiceConfig
 from aiapp_service.files import WatchedFiles
 from aiapp_service.llm.router import Router
+from aiapp_service.llm.tuned import Tuned, joined
 from aiapp_service.pipeline.exchange import Next
 from aiapp_service.prompts.stage import Prompts
 from aiapp_service.responses.store import ResponseStore
@@ -33,6 +34,7 @@ class Gateway:
 
     def __init__(self, config: ServiceConfig, build: Callable[[ServiceConfig, Running | None], Running]) -> None:
         self._build = build
+        self._tuned: Sequence[Tuned] = ()
         self.current = build(config, None)
         self.current.router.succeed(None)
 
@@ -42,5 +44,16 @@ class Gateway:
         Raises:
             ValueError, OSError: it cannot be taken in; the current one goes on.
         """
-        before, self.current = self.current, self._build(config, self.current)
+        before, self.current = self.current, self._built(config)
         self.current.router.succeed(before.router)
+
+    def tune(self, models: Sequence[Tuned]) -> None:
+        """Take in the models that came of fine-tuning, all there are; nothing happens where they are known already."""
+        if list(models) != list(self._tuned):
+            self._tuned = tuple(models)
+            self.replace(self.current.config)
+
+    def _built(self, config: ServiceConfig) -> Running:
+        running = self._build(joined(config, self._tuned), self.current)
+        # Who asks for the configuration wants it as it was given.
+        return replace(running, config=config)

@@ -15,19 +15,21 @@ class Halt(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     GIVEN_BACK = "given back"
+    STOPPING = "stopping"
     LOST = "lost"
 
 
-# Seconds that lines under way may go on; those of a pause until they end.
+# Seconds that lines under way may go on; those of a pause until they end, those of a process that stops until it does.
 _PATIENCE = {Halt.CANCELLED: 10.0, Halt.EXPIRED: 10.0, Halt.GIVEN_BACK: 6.0, Halt.LOST: 0.0}
 
 
 class Halting:
-    """The first reason counts; but a batch that is paused may still be cancelled, or expire."""
+    """The first reason counts; but what waits without end may still be cancelled, or expire."""
 
-    def __init__(self, hold: Hold, job_cancelled: asyncio.Event) -> None:
+    def __init__(self, hold: Hold, job_cancelled: asyncio.Event, stopping: asyncio.Event) -> None:
         self._hold = hold
         self._job_cancelled = job_cancelled
+        self._stopping = stopping
         self.reason: Halt | None = None
         self.halted = asyncio.Event()
         self.message = ""
@@ -35,7 +37,7 @@ class Halting:
 
     def halt(self, reason: Halt, message: str = "") -> None:
         """Stop, for this reason."""
-        if self.reason in (None, Halt.PAUSED):
+        if self.reason in (None, Halt.PAUSED, Halt.STOPPING):
             self.reason, self.message = reason, message
             self._at = asyncio.get_running_loop().time()
             self.halted.set()
@@ -54,6 +56,7 @@ class Halting:
             watching.create_task(self._when(self._hold.cancelling.wait(), Halt.CANCELLED))
             watching.create_task(self._when(self._hold.lost.wait(), Halt.LOST))
             watching.create_task(self._when(self._job_cancelled.wait(), Halt.GIVEN_BACK))
+            watching.create_task(self._when(self._stopping.wait(), Halt.STOPPING))
             watching.create_task(self._when(asyncio.sleep(max(left, 0.0)), Halt.EXPIRED))
 
     async def _when(self, event: Awaitable[object], reason: Halt) -> None:

@@ -23,6 +23,9 @@ from aiapp_service.stores.postgres import Database
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 500
+# A commit costs as much as some ten lines: a few are waited for, if they come soon.
+GATHER_LINES = 24
+GATHER_SECONDS = 0.025
 COMMIT_SECONDS = 10.0
 RETRY_SECONDS = 0.5
 _PUT = (
@@ -75,6 +78,7 @@ class Results:
         self._hold = hold
         self._waiting: list[Result] = []
         self._wake = asyncio.Event()
+        self._enough = asyncio.Event()
         self._written = asyncio.Condition()
         self._under_way = 0
         self._ended = False
@@ -97,6 +101,8 @@ class Results:
         """Have it written soon; waits while more than `most` are not written yet."""
         self._waiting.append(result)
         self._wake.set()
+        if len(self._waiting) >= GATHER_LINES:
+            self._enough.set()
         if self.not_written > most:
             await self._until(most)
 
@@ -131,13 +137,20 @@ class Results:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._waiting:
+                    await self._gather()
                     await self._next()
         finally:
             self._ended = True
             async with self._written:
                 self._written.notify_all()
 
+    async def _gather(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_SECONDS):
+                await self._enough.wait()
+
     async def _next(self) -> None:
+        self._enough.clear()
         some, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
         self._under_way = len(some)
         await self._commit(some)

@@ -27,10 +27,11 @@ from aiapp_service.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 LINES_AT_ONCE = 32
-PAUSE_SECONDS = 30.0
+PAUSE_SECONDS = 10.0
 MOST_PAUSE_SECONDS = 300.0
 _NOT_WRITTEN = 500
 _LAST_SECONDS = 0.5
+_SOON_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Workshop:
     database: Database
     files: Files
     rng: random.Random
+    stopping: asyncio.Event  # the process is about to end
     lines_at_once: int = LINES_AT_ONCE
 
 
@@ -106,7 +108,7 @@ class BatchRun:
 
     async def _ask(self) -> float | None:
         shop, batch, hold = self._shop, self._hold.batch, self._hold
-        halting, results = Halting(hold, self._job_cancelled), Results(shop.database, hold)
+        halting, results = Halting(hold, self._job_cancelled, shop.stopping), Results(shop.database, hold)
         asker = Asker(shop.metrics, ENDPOINTS[batch.endpoint], batch.caller)
         trying = Trying(batch.id, asker, lambda: shop.gateway.current, shop.rng, halting.halted)
         feeding = Feeding(batch.endpoint, trying, results, halting, shop.lines_at_once)
@@ -127,8 +129,8 @@ class BatchRun:
     async def _after(self, halting: Halting) -> float | None:
         if halting.reason is Halt.PAUSED:
             return await self._pause(halting.message)
-        if halting.reason is Halt.GIVEN_BACK:
-            return 1.0
+        if halting.reason in (Halt.GIVEN_BACK, Halt.STOPPING):
+            return _SOON_SECONDS
         # One that is cancelled stands as that in the database, and changes to nothing else here.
         await self._finalize("expired" if halting.reason is Halt.EXPIRED else "completed", Status.IN_PROGRESS)
         return None

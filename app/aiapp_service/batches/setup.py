@@ -14,7 +14,7 @@ def batches(parts: Parts) -> Handler:
     database, files = parts.database, parts.around.files
     if database is None or files is None:
         return _refuse
-    return handler(Workshop(parts.gateway, parts.metrics, database, files, parts.around.rng))
+    return handler(Workshop(parts.gateway, parts.metrics, database, files, parts.around.rng, parts.stopping))
 
 
 def watches(parts: Parts) -> list[asyncio.Task[None]]:

@@ -44,11 +44,16 @@ class ProviderConfig(Section):
     kind: ProviderKind
     base_url: str | None = Field(default=None, alias="baseURL", description="With the version part: .../v1")
     api_key_file: Path | None = None
+    fine_tuning: bool = Field(
+        default=False, description="Whether clients may train models there; budgets do not count what that costs."
+    )
 
     @model_validator(mode="after")
     def _base_url_known(self) -> Self:
         if self.kind is ProviderKind.OPENAI_COMPATIBLE and not self.base_url:
             raise ValueError(f"provider {self.name}: baseURL is required for kind OpenAICompatible")
+        if self.fine_tuning and self.kind not in (ProviderKind.OPENAI, ProviderKind.OPENAI_COMPATIBLE):
+            raise ValueError(f"provider {self.name}: fineTuning is for kind OpenAI or OpenAICompatible")
         return self
 
 

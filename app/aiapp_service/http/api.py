@@ -13,6 +13,7 @@ from aiapp_service import assembly, collector
 from aiapp_service.batches.api import BatchesApi
 from aiapp_service.config import ServiceConfig
 from aiapp_service.dependencies import Probes, open_probes
+from aiapp_service.finetuning.api import FineTuningApi
 from aiapp_service.gateway import Gateway
 from aiapp_service.http import health
 from aiapp_service.http.auth import authenticating
@@ -64,6 +65,7 @@ def application(
     FilesApi(files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE).add_to(app)
     JobsApi(queues, gateway).add_to(app)
     BatchesApi(database, files, queues).add_to(app)
+    FineTuningApi(gateway, database, files, queues).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
@@ -95,6 +97,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             asyncio.create_task(replicas.watch(lambda: gateway.current.router.replica_sets, around.rng)),
         ]
         watches += _ledger_consumer(config, around)
+        watches += _tuned_models(gateway, around)
         watches += _sweeper(around)
         collector.settle()
         if file is not None:
@@ -108,6 +111,14 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
                 watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*watches)
+
+
+def _tuned_models(gateway: Gateway, around: Surroundings) -> list[asyncio.Task[None]]:
+    if around.database is None:
+        return []
+    from aiapp_service.finetuning import models  # noqa: PLC0415
+
+    return [asyncio.create_task(models.watch(around.database, gateway))]
 
 
 def _ledger_consumer(config: ServiceConfig, around: Surroundings) -> list[asyncio.Task[None]]:

@@ -36,7 +36,8 @@ def route_of(router: Router, body: dict[str, Any], kind: ModelKind, call: Call) 
     if not isinstance(name, str) or not name:
         raise bad_request("model is required, and has to be a string", "model")
     route = router.routes.get(name)
-    if route is None or not call.principal.may_ask(name):
+    principal = call.principal
+    if route is None or not route.open_to(principal.tenant, principal.may_ask):
         message = f"there is no model {name[:100]!r}; GET /v1/models lists those there are"
         raise ApiError(404, message, code="model_not_found", param="model")
     if route.kind is not kind:

@@ -63,14 +63,16 @@ class OpenAIApi:
     async def list_models(self, request: web.Request) -> web.Response:
         """GET /v1/models: those that the caller may ask."""
         routes = self._gateway.current.router.routes.values()
-        allowed = [route for route in routes if request[CALL].principal.may_ask(route.name)]
+        principal = request[CALL].principal
+        allowed = [route for route in routes if route.open_to(principal.tenant, principal.may_ask)]
         return web.json_response({"object": "list", "data": [self._described(route) for route in allowed]})
 
     async def get_model(self, request: web.Request) -> web.Response:
         """GET /v1/models/NAME."""
         name = request.match_info["name"]
         route = self._gateway.current.router.routes.get(name)
-        if route is None or not request[CALL].principal.may_ask(name):
+        principal = request[CALL].principal
+        if route is None or not route.open_to(principal.tenant, principal.may_ask):
             raise ApiError(404, f"there is no model {name[:100]!r}", code="model_not_found", param="model")
         return web.json_response(self._described(route))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiapp_service.gateway import Gateway
@@ -24,6 +24,7 @@ class Parts:
     gateway: Gateway
     around: Surroundings
     queues: Queues
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # the process is about to end
 
     @property
     def metrics(self) -> Metrics:
@@ -56,14 +57,29 @@ def _batch_watches(parts: Parts) -> "list[asyncio.Task[None]]":
     return watches(parts)
 
 
+def _fine_tuning(parts: Parts) -> Handler:
+    from aiapp_service.finetuning.setup import fine_tuning  # noqa: PLC0415
+
+    return fine_tuning(parts)
+
+
+def _fine_tuning_watches(parts: Parts) -> "list[asyncio.Task[None]]":
+    from aiapp_service.finetuning.setup import watches  # noqa: PLC0415
+
+    return watches(parts)
+
+
 REGISTRY: Mapping[str, Mapping[str, Factory]] = {
     "embeddings": {"embed": lambda parts: embeddings.handler(parts.gateway, parts.metrics, parts.ledger)},
     "batches": {"batch": _batches},
-    "fine-tune": {},
+    "fine-tune": {"fine-tuning": _fine_tuning},
 }
 
 # What runs beside the jobs of a queue.
-WATCHES: "Mapping[str, Callable[[Parts], list[asyncio.Task[None]]]]" = {"batches": _batch_watches}
+WATCHES: "Mapping[str, Callable[[Parts], list[asyncio.Task[None]]]]" = {
+    "batches": _batch_watches,
+    "fine-tune": _fine_tuning_watches,
+}
 
 
 def watches_of(queues: Iterable[str], parts: Parts) -> "list[asyncio.Task[None]]":

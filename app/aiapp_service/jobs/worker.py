@@ -13,6 +13,7 @@ from aiapp_service import assembly
 from aiapp_service.billing.consumer import LedgerConsumer
 from aiapp_service.config import RedisConfig, ServiceConfig, WorkerConfig
 from aiapp_service.dependencies import Probes, open_probes
+from aiapp_service.finetuning import models
 from aiapp_service.gateway import Gateway
 from aiapp_service.http import health
 from aiapp_service.http.probes import add_probes
@@ -61,7 +62,7 @@ async def _work(
         queues = around.queues
         assert queues is not None  # noqa: S101  # there is Redis
         gateway, rng = assembly.gateway(config, around), around.rng
-        parts = handlers.Parts(gateway, around, queues)
+        parts = handlers.Parts(gateway, around, queues, stop)
         consumers = _consumers(worker, config.app, redis, parts)
         dependencies = health.Dependencies(probes.checks, rng)
         app = _application(consumers, stop, dependencies, gateway, metrics)
@@ -74,6 +75,7 @@ async def _work(
         ]
         watches += handlers.watches_of(worker.queues, parts)
         if around.database is not None:
+            watches.append(asyncio.create_task(models.watch(around.database, gateway)))
             watches.append(asyncio.create_task(LedgerConsumer(redis, around.database, config.app).run()))
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))

@@ -29,13 +29,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Route:
-    """A name that clients ask for, and who may answer."""
+    """A name that clients ask for, and who may answer.
+
+    `tenant` is the only one that it is there for, None: all. It is allowed to whoever may ask `base`, where it has one.
+    """
 
     name: str
     kind: ModelKind
     backends: Sequence[Backend]
     timeouts: TimeoutsConfig
     strategy: Strategy = Strategy.PRIORITY
+    tenant: str | None = None
+    base: str | None = None
+
+    def open_to(self, tenant: str, may_ask: Callable[[str], bool]) -> bool:
+        """Whether it is there for a caller of `tenant` that may ask these names."""
+        return self.tenant in (None, tenant) and may_ask(self.base or self.name)
 
     @property
     def weighs_tokens(self) -> bool:

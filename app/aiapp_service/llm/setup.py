@@ -9,6 +9,7 @@ from aiapp_service.billing.prices import list_price
 from aiapp_service.config import (
     BackendConfig,
     InferenceConfig,
+    ModelConfig,
     PriceConfig,
     ProviderConfig,
     ProviderKind,
@@ -21,6 +22,7 @@ from aiapp_service.llm.http_upstream import HttpUpstream
 from aiapp_service.llm.mock import MockUpstream
 from aiapp_service.llm.replicas import ReplicaSet, is_name
 from aiapp_service.llm.router import Route, Router
+from aiapp_service.llm.tuned import TunedModel
 from aiapp_service.llm.upstream import Upstream
 from aiapp_service.telemetry.metrics import Metrics
 
@@ -59,13 +61,21 @@ def router(
             replicas=sets.get(place.base_url) if isinstance(place, InferenceConfig) else None,
         )
 
-    routes = {
-        model.name: Route(
-            model.name, model.kind, [backend(wanted) for wanted in model.backends], model.timeouts, model.strategy
-        )
-        for model in config.models
-    }
+    routes = {model.name: _route(model, [backend(wanted) for wanted in model.backends]) for model in config.models}
     return Router(routes, metrics, rng, tuple(sets.values()))
+
+
+def _route(model: ModelConfig, backends: list[Backend]) -> Route:
+    tuned = model if isinstance(model, TunedModel) else None
+    return Route(
+        model.name,
+        model.kind,
+        backends,
+        model.timeouts,
+        model.strategy,
+        tenant=None if tuned is None else tuned.tenant,
+        base=None if tuned is None else tuned.base,
+    )
 
 
 def _replica_sets(

@@ -34,7 +34,15 @@ class Provider(ApiModel):
         default=None,
         description="The provider's API key. Required for OpenAI, Anthropic and Google. Read again when it changes.",
     )
+    fine_tuning: bool = Field(
+        default=False,
+        description="Whether clients may train models there by /v1/fine_tuning/jobs. Budgets do not count training.",
+    )
     cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!self.fineTuning || self.kind in ['OpenAI', 'OpenAICompatible']",
+            "fineTuning is for the kinds OpenAI and OpenAICompatible: remove it",
+        ),
         Rule(
             "self.kind != 'OpenAICompatible' || (has(self.baseURL) && self.baseURL != '')",
             "baseURL is required for kind OpenAICompatible",

@@ -102,6 +102,7 @@ def _provider(provider: api.Provider) -> service.ProviderConfig:
         kind=service.ProviderKind(provider.kind.value),
         base_url=provider.base_url or None,
         api_key_file=Path(f"{credentials.CREDENTIALS_DIR}/providers/{provider.name}") if has_key else None,
+        fine_tuning=provider.fine_tuning,
     )
 
 

@@ -52,7 +52,7 @@ class Role:
                 except aiohttp.ClientError:
                     return False
 
-            await until("the process answers", live, seconds=40)
+            await until("the process answers", live, seconds=120)
 
     def stop(self) -> int:
         """Tell it to stop, and wait for its end."""

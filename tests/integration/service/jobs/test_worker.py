@@ -125,7 +125,7 @@ async def test_stopped_worker_exits_well_and_says_nothing_secret(worker: Worker,
 @pytest.mark.parametrize(
     ("worker", "redis_given", "words"),
     [
-        (WorkerConfig(name="w", queues=("nobody",)), True, "nothing handles the queue nobody; known: embeddings"),
+        (WorkerConfig(name="w", queues=("nobody",)), True, "nothing handles the queue nobody; known: batches"),
         (WorkerConfig(name="w", queues=("embeddings",)), False, "need Redis"),
         (WorkerConfig(name="other", queues=("embeddings",)), True, "no worker is named w; configured: other"),
     ],

@@ -1,0 +1,1 @@
+"""Fine-tuning, with real processes, stores and SDK."""
