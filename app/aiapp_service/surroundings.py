@@ -32,6 +32,7 @@ class Surroundings:
     metrics: Metrics
     rng: random.Random = field(default_factory=random.SystemRandom)
     redis: "FastRedis | None" = None
+    cache_redis: "FastRedis | None" = None
     outbox: "Outbox | None" = None
     database: "Database | None" = None
     shared_limits: "SharedLimits | None" = None
@@ -48,6 +49,7 @@ class Surroundings:
         Their drivers are loaded here: a service without databases starts without them.
         """
         redis, outbox, shared_limits, database, ledger = None, None, None, None, None
+        cache_redis = None
         responses: ResponseStore = LocalResponses()
         if config.redis is not None:
             from aiapp_service.limits.shared import SharedLimits  # noqa: PLC0415
@@ -59,6 +61,10 @@ class Surroundings:
             outbox = Outbox(redis)
             shared_limits = SharedLimits(redis, outbox, config.app)
             responses = RedisResponses(config.app, redis)
+        if config.cache_redis is not None:
+            from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
+
+            cache_redis = FastRedis(config.cache_redis)
         if config.database is not None:
             from aiapp_service.billing.ledger import open_ledger  # noqa: PLC0415
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
@@ -69,6 +75,7 @@ class Surroundings:
             session,
             metrics,
             redis=redis,
+            cache_redis=cache_redis,
             outbox=outbox,
             database=database,
             shared_limits=shared_limits,
@@ -96,7 +103,7 @@ class Surroundings:
         if self.shared_limits is not None:
             self.shared_limits.close()
         # What waits goes out before the connections it goes by.
-        for store in (self.ledger, self.outbox, self.redis, self.database):
+        for store in (self.ledger, self.outbox, self.redis, self.cache_redis, self.database):
             if store is not None:
                 await store.close()
         if self.tracing is not None:

@@ -148,6 +148,7 @@ class ServiceConfig(Section):
     workers: tuple[WorkerConfig, ...] = ()
     database: DatabaseConfig | None = None
     redis: RedisConfig | None = None
+    cache_redis: RedisConfig | None = Field(default=None, description="For cached answers; else they go to `redis`.")
     tracing: TracingConfig | None = None
     drain_seconds: float = Field(default=30, ge=0, description="How long running streams may finish on stop.")
 
@@ -179,6 +180,7 @@ class ServiceConfig(Section):
             app=self.app,
             database=self.database,
             redis=self.redis,
+            cache_redis=self.cache_redis,
             workers=self.workers,
             tracing=self.tracing,
             drain_seconds=self.drain_seconds,

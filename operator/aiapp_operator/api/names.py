@@ -49,6 +49,7 @@ class ComponentName(StrEnum):
     INFERENCE = "inference"
     POSTGRES = "postgres"
     REDIS = "redis"
+    REDIS_CACHE = "redis-cache"
     MIGRATE = "migrate"
 
 

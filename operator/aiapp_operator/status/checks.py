@@ -67,7 +67,7 @@ def reports(known: Known) -> list[Report]:
     if spec.postgres.external is None:
         found.append(_postgres(known))
     if spec.redis.managed is not None:
-        found.append(known.report("StatefulSet", ComponentName.REDIS))
+        found += _redis(known)
     found += [known.report("Deployment", ComponentName.INFERENCE, entry.name) for entry in spec.inference]
     found.append(known.report("Deployment", ComponentName.API))
     found += [known.report("Deployment", ComponentName.WORKER, worker.name) for worker in spec.workers]
@@ -119,7 +119,15 @@ def redis_ready(known: Known) -> Verdict:
     external = known.app.spec.redis.external
     if external is not None:
         return _external(known, ConditionType.REDIS_READY, external.url_secret_ref.name, external.url_secret_ref.key)
-    return _workloads(ConditionType.REDIS_READY, [known.report("StatefulSet", ComponentName.REDIS)])
+    return _workloads(ConditionType.REDIS_READY, _redis(known))
+
+
+def _redis(known: Known) -> list[Report]:
+    cache = known.app.spec.cache
+    found = [known.report("StatefulSet", ComponentName.REDIS)]
+    if cache is not None and cache.exact is not None:
+        found.append(known.report("Deployment", ComponentName.REDIS_CACHE))
+    return found
 
 
 def migrated(known: Known) -> Verdict:
