@@ -15,7 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
-from aiapp_operator.status import backends, cloudnativepg
+from aiapp_operator.status import backends, cloudnativepg, volumes
 from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -101,7 +101,7 @@ def postgres_ready(known: Known) -> Verdict:
     external = known.app.spec.postgres.external
     if external is not None:
         return _external(known, ConditionType.POSTGRES_READY, external.url_secret_ref.name, external.url_secret_ref.key)
-    return _workloads(ConditionType.POSTGRES_READY, [_postgres(known)])
+    return _growing(known, ComponentName.POSTGRES, _workloads(ConditionType.POSTGRES_READY, [_postgres(known)]))
 
 
 def _postgres(known: Known) -> Report:
@@ -119,7 +119,15 @@ def redis_ready(known: Known) -> Verdict:
     external = known.app.spec.redis.external
     if external is not None:
         return _external(known, ConditionType.REDIS_READY, external.url_secret_ref.name, external.url_secret_ref.key)
-    return _workloads(ConditionType.REDIS_READY, _redis(known))
+    return _growing(known, ComponentName.REDIS, _workloads(ConditionType.REDIS_READY, _redis(known)))
+
+
+def _growing(known: Known, component: ComponentName, verdict: Verdict) -> Verdict:
+    """A volume that grows is told of while the database serves on."""
+    words = volumes.growing(known.facts.claims.get(names.part(known.app.name, component)))
+    if not words or verdict.status is not TRUE:
+        return verdict
+    return Verdict(verdict.type, TRUE, volumes.GROWING, f"{verdict.message}; {words}")
 
 
 def _redis(known: Known) -> list[Report]:
