@@ -59,4 +59,6 @@ def _caching(config: ServiceConfig, router: Router, around: Surroundings) -> lis
         return []
     from aiapp_service.cache.setup import caching  # noqa: PLC0415
 
-    return caching(config, router, around.metrics, around.cache_writes, around.redis, around.database)
+    return caching(
+        config, router, around.metrics, around.cache_writes, around.cache_redis or around.redis, around.database
+    )

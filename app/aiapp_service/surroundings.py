@@ -35,6 +35,7 @@ class Surroundings:
     metrics: Metrics
     rng: random.Random = field(default_factory=random.SystemRandom)
     redis: "FastRedis | None" = None
+    cache_redis: "FastRedis | None" = None
     outbox: "Outbox | None" = None
     database: "Database | None" = None
     objects: "ObjectStore | None" = None
@@ -54,6 +55,7 @@ class Surroundings:
         Their drivers are loaded here: a service without databases starts without them.
         """
         redis, outbox, shared_limits, database, ledger, queues = None, None, None, None, None, None
+        cache_redis = None
         responses: ResponseStore = LocalResponses()
         if config.redis is not None:
             from aiapp_service.jobs.queues import Queues  # noqa: PLC0415
@@ -67,6 +69,10 @@ class Surroundings:
             shared_limits = SharedLimits(redis, outbox, config.app)
             responses = RedisResponses(config.app, redis)
             queues = Queues(config.redis, config.app)
+        if config.cache_redis is not None:
+            from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
+
+            cache_redis = FastRedis(config.cache_redis)
         if config.database is not None:
             from aiapp_service.billing.ledger import open_ledger  # noqa: PLC0415
             from aiapp_service.stores.postgres import Database  # noqa: PLC0415
@@ -78,6 +84,7 @@ class Surroundings:
             session,
             metrics,
             redis=redis,
+            cache_redis=cache_redis,
             outbox=outbox,
             database=database,
             objects=objects,
@@ -108,7 +115,7 @@ class Surroundings:
         if self.shared_limits is not None:
             self.shared_limits.close()
         # What waits goes out before the connections it goes by.
-        for store in (self.ledger, self.outbox, self.queues, self.redis, self.database, self.objects):
+        for store in (self.ledger, self.outbox, self.queues, self.redis, self.cache_redis, self.database, self.objects):
             if store is not None:
                 await store.close()
         if self.tracing is not None:

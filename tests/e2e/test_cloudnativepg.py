@@ -18,6 +18,8 @@ from tests.stack.client import port_forward
 from tests.stack.install import Platform
 from tests.stack.wait import wait_until
 
+# The cluster, its images and CloudNativePG come up inside of the first test.
+pytestmark = pytest.mark.timeout(1500)
 INSTANCES = 2  # this machine is small
 MOST_SECONDS_WITHOUT_API = 10.0
 CLUSTER = {

@@ -165,6 +165,7 @@ class ServiceConfig(Section):
     workers: tuple[WorkerConfig, ...] = ()
     database: DatabaseConfig | None = None
     redis: RedisConfig | None = None
+    cache_redis: RedisConfig | None = Field(default=None, description="For cached answers; else they go to `redis`.")
     object_store: ObjectStoreConfig | None = None
     files: FilesConfig = FilesConfig()
     vector_store: VectorStoreConfig = VectorStoreConfig()
@@ -202,6 +203,7 @@ class ServiceConfig(Section):
             app=self.app,
             database=self.database,
             redis=self.redis,
+            cache_redis=self.cache_redis,
             object_store=self.object_store,
             # Its embedding model may change while the service runs: stores that exist keep theirs.
             vector_store=self.vector_store.model_copy(update={"embedding_model": None}),

@@ -25,8 +25,17 @@ def read_url(file: Path) -> URL:
         WrongUrl: it is no postgresql:// URL.
         OSError: the file cannot be read.
     """
+    return parsed(file.read_text(encoding="utf-8").strip())
+
+
+def parsed(text: str) -> URL:
+    """`text` as the URL of a PostgreSQL database.
+
+    Raises:
+        WrongUrl: it is none.
+    """
     try:
-        url = make_url(file.read_text(encoding="utf-8").strip())
+        url = make_url(text)
     except (ArgumentError, ValueError) as error:
         raise WrongUrl("the Secret holds no URL: postgresql://USER:PASSWORD@HOST:PORT/DATABASE is needed") from error
     if url.get_backend_name() not in ("postgresql", "postgres"):

@@ -3,14 +3,15 @@
 import psycopg
 
 from aiapp_service.config import DatabaseConfig
-from aiapp_service.db.connect import CONNECT_SECONDS, connection_string, read_url
+from aiapp_service.db.rotation import OPTIONS, Rotating
+from aiapp_service.stores.url_file import UrlFile
 
 
 class DatabaseProbe:
     """Keeps one connection; opens another one when that breaks, with the URL as it then is."""
 
     def __init__(self, config: DatabaseConfig) -> None:
-        self._file = config.url_file
+        self._urls = UrlFile(config.url_file)
         self._connection: psycopg.AsyncConnection | None = None
 
     async def check(self) -> None:
@@ -35,8 +36,5 @@ class DatabaseProbe:
 
     async def _connected(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:
-            conninfo = connection_string(read_url(self._file))
-            self._connection = await psycopg.AsyncConnection.connect(
-                conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS
-            )
+            self._connection = await Rotating.connect(urls=self._urls, autocommit=True, **OPTIONS)
         return self._connection

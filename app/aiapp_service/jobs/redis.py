@@ -1,15 +1,18 @@
 """Connections to Redis, with the password as the mounted file has it when they are opened."""
 
-from pathlib import Path
 from typing import Any
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio import ConnectionPool, Redis, Sentinel
+from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import ExponentialBackoff
-from redis.credentials import CredentialProvider
+from redis.credentials import UsernamePasswordCredentialProvider
+from redis.exceptions import AuthenticationError, ResponseError
 
 from aiapp_service.config import RedisConfig
+from aiapp_service.stores.redis_url import NO_CLUSTER, Place, WrongRedisUrl, parsed
+from aiapp_service.stores.url_file import UrlFile
 
 # Longer than the longest blocking read of the job library, which else never ends well.
 SOCKET_SECONDS = 15.0
@@ -17,47 +20,112 @@ CONNECT_SECONDS = 2.0
 _TRIES = 3
 
 
-class _FileCredentials(CredentialProvider):
-    """User and password out of the URL in a file, read for each new connection."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Password, or user and password."""
-        fields = _parsed(self._file)
-        password = str(fields.get("password") or "")
-        user = fields.get("username")
-        return (str(user), password) if user else (password,)
-
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """The same; reading a mounted file does not wait for anything."""
-        return self.get_credentials()
-
-
 def connect(config: RedisConfig) -> Redis:
     """A client; nothing is sent yet.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it holds no URL of a Redis.
+        ValueError: it holds no URL of a Redis that this service can work with.
     """
-    fields = _parsed(config.url_file)
-    if fields.pop("password", None) is not None:
-        fields["credential_provider"] = _FileCredentials(config.url_file)
-    fields.pop("username", None)
-    pool = ConnectionPool(
-        **fields,
-        decode_responses=True,
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=CONNECT_SECONDS,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), _TRIES),
+    urls = UrlFile(config.url_file)
+    place = parsed(urls.candidates()[0])
+    options: dict[str, Any] = {
+        "db": place.database,
+        "decode_responses": True,
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), _TRIES),
+        "redis_connect_func": _Entrance(urls).enter,
+    }
+    if place.sentinels:
+        return _by_sentinels(place, options)
+    if place.tls:
+        options |= {"connection_class": SSLConnection, **place.tls_options}
+    if place.socket:
+        options |= {"connection_class": UnixDomainSocketConnection, "path": place.socket}
+    else:
+        options |= {"host": place.host, "port": place.port}
+    return Redis.from_pool(ConnectionPool(**options))
+
+
+def _by_sentinels(place: Place, options: dict[str, Any]) -> Redis:
+    """A client that asks the sentinels for the master with each new connection, and so follows it."""
+    asking: dict[str, Any] = {"socket_timeout": CONNECT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
+    if place.tls:
+        asking |= {"ssl": True, **place.tls_options}
+    if place.sentinel_password:
+        asking["password"] = place.sentinel_password
+    sentinel = Sentinel(list(place.sentinels), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]  # redis-py's
+    pool = _SentinelPool(  # type: ignore[no-untyped-call]  # redis-py's
+        place.master, sentinel, ssl=place.tls, **place.tls_options, **options
     )
     return Redis.from_pool(pool)
 
 
-def _parsed(file: Path) -> dict[str, Any]:
-    return dict(parse_url(file.read_text(encoding="utf-8").strip()))
+class _SentinelPool(SentinelConnectionPool):
+    """Closes the connections to the sentinels with its own."""
+
+    async def aclose(self) -> None:
+        """Give up all connections."""
+        await super().aclose()
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+class _Entrance:
+    """What is said first on a connection: the password, of now or of before a rotation."""
+
+    def __init__(self, urls: UrlFile) -> None:
+        self._urls = urls
+        self._is_single = False
+        self._refused: set[AbstractConnection] = set()  # with the newest password, just now
+
+    async def enter(self, connection: AbstractConnection) -> None:
+        """Log in.
+
+        Raises:
+            redis.AuthenticationError: none of the passwords is taken.
+            OSError, ValueError: the file holds no URL of a Redis, or that of a Redis Cluster.
+        """
+        await self._logged_in(connection)
+        if not self._is_single:
+            await _require_single(connection)
+            self._is_single = True
+
+    async def _logged_in(self, connection: AbstractConnection) -> None:
+        candidates = self._urls.candidates()
+        url = candidates[-1] if connection in self._refused else candidates[0]
+        try:
+            await _log_in(connection, url)
+        except AuthenticationError:
+            if url == candidates[-1]:
+                raise
+            # The client has hung up by now: this comes back here, with the other password.
+            self._refused.add(connection)
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's
+            finally:
+                self._refused.discard(connection)
+            return
+        self._urls.worked(url)
+
+
+async def _log_in(connection: AbstractConnection, url: str) -> None:
+    place = parsed(url)
+    connection.credential_provider = (
+        UsernamePasswordCredentialProvider(place.user, place.password) if place.password else None
+    )
+    await connection.on_connect()
+
+
+async def _require_single(connection: AbstractConnection) -> None:
+    await connection.send_command("INFO", "cluster")
+    try:
+        told = str(await connection.read_response())
+    except ResponseError:
+        return  # this user may not ask; a Redis Cluster will say so itself
+    if "cluster_enabled:1" in told:
+        raise WrongRedisUrl(NO_CLUSTER)
 
 
 class RedisProbe:

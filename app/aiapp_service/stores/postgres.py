@@ -7,8 +7,9 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from aiapp_service.config import DatabaseConfig
-from aiapp_service.db.connect import CONNECT_SECONDS, connection_string, read_url
+from aiapp_service.db.rotation import OPTIONS, Rotating
 from aiapp_service.stores.breaker import Breaker
+from aiapp_service.stores.url_file import UrlFile
 
 T = TypeVar("T")
 
@@ -20,7 +21,8 @@ class Database:
 
     def __init__(self, config: DatabaseConfig) -> None:
         self._config = config
-        self._pool: AsyncConnectionPool | None = None
+        self._pool: AsyncConnectionPool[Rotating] | None = None
+        self._urls = UrlFile(config.url_file)
         failures = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed)
         self._breaker = Breaker("PostgreSQL", DEADLINE_SECONDS, failures)
 
@@ -43,10 +45,10 @@ class Database:
         if self._pool is None:
             # The URL is read for each new connection: a password that was rotated is taken in.
             self._pool = AsyncConnectionPool(
-                lambda: connection_string(read_url(self._config.url_file)),
+                connection_class=Rotating,
                 min_size=0,
                 max_size=self._config.pool_max,
-                kwargs={"connect_timeout": CONNECT_SECONDS},
+                kwargs={**OPTIONS, "urls": self._urls},
                 open=False,
             )
             await self._pool.open()

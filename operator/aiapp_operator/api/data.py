@@ -110,6 +110,13 @@ class ManagedRedis(ApiModel):
         default_factory=lambda: Storage(size="1Gi"), description="Volume for the append-only file."
     )
     resources: Resources = Field(default_factory=Resources, description="Compute resources; empty means safe defaults.")
+    cache_resources: Resources = Field(
+        default_factory=Resources,
+        description=(
+            "Compute resources of the second server, which is made for cache.exact: answers in it are evicted when "
+            "its memory is full. Empty means safe defaults."
+        ),
+    )
 
 
 class ExternalRedis(ApiModel):

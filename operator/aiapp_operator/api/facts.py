@@ -96,6 +96,7 @@ class Claim:
     name: str
     uid: str
     requested: str = ""  # size asked for
+    capacity: str = ""  # size it has
     bound: bool = False
     deleting: bool = False
 

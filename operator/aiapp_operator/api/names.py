@@ -54,6 +54,7 @@ class ComponentName(StrEnum):
     INFERENCE = "inference"
     POSTGRES = "postgres"
     REDIS = "redis"
+    REDIS_CACHE = "redis-cache"
     MIGRATE = "migrate"
     BACKUP = "backup"
     VERIFY = "verify"  # restore drills

@@ -13,12 +13,14 @@ from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, DatabaseRole
+from aiapp_operator.build import redis_cache
 from aiapp_operator.build.pod import SECRET_MODE, container, mount
 
 CREDENTIALS_DIR = "/etc/aiapp/credentials"
 API_KEYS_DIR = "/etc/aiapp/api-keys"
 POSTGRES_URL = "postgres/url"
 REDIS_URL = "redis/url"
+CACHE_URL = "redis/cache-url"
 JWKS = "jwt/jwks.json"
 ACCESS_KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CHECK = "check-secrets"
@@ -52,6 +54,13 @@ def redis_credential(app: AIApp) -> Credential:
     if external is not None:
         return Credential(external.url_secret_ref.name, external.url_secret_ref.key, REDIS_URL)
     return Credential(names.part(app.name, ComponentName.REDIS), "url", REDIS_URL)
+
+
+def cache_credential(app: AIApp) -> Credential | None:
+    """The connection URL of the Redis for cached answers, where it is another one than that for jobs."""
+    if redis_cache.wanted(app) is None:
+        return None
+    return Credential(names.part(app.name, ComponentName.REDIS), "cacheUrl", CACHE_URL)
 
 
 def provider_credentials(app: AIApp) -> tuple[Credential, ...]:
@@ -96,7 +105,8 @@ def object_store_credentials(app: AIApp) -> tuple[Credential, ...]:
 def service_credentials(app: AIApp, role: DatabaseRole) -> tuple[Credential, ...]:
     """What API and worker pods use; `role` is theirs in the database."""
     databases = (postgres_credential(app, role), redis_credential(app))
-    jwks = jwks_credential(app)
+    jwks, cache = jwks_credential(app), cache_credential(app)
+    databases = (*databases, *((cache,) if cache else ()))
     others = (*provider_credentials(app), *((jwks,) if jwks else ()), *guardrail_credentials(app))
     return (*databases, *others, *object_store_credentials(app))
 

@@ -73,22 +73,12 @@ def stateful_set(
     """
     name = names.part(app.name, component)
     manifest = child(app, "StatefulSet", name, component)
-    check = container(
-        CHECK,
-        main["image"],
-        command=["/bin/true"],
-        env=[
-            {"name": f"SECRET_{i}", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
-            for i, secret in enumerate(secrets.values())
-        ],
-        resources={"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-    )
     spec = pod_spec(
         app,
         DATA_UID,
         [main],
-        initContainers=[check],
-        volumes=[_claim_volume(name), _secrets_volume(secrets), *volumes],
+        initContainers=[check(main["image"], secrets)],
+        volumes=[_claim_volume(name), secrets_volume(secrets), *volumes],
         terminationGracePeriodSeconds=grace,
     )
     manifest["spec"] = {
@@ -103,6 +93,20 @@ def stateful_set(
     return manifest
 
 
+def check(image: str, secrets: dict[str, str]) -> Manifest:
+    """The init container that starts only when all of `secrets` exist."""
+    return container(
+        CHECK,
+        image,
+        command=["/bin/true"],
+        env=[
+            {"name": f"SECRET_{i}", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
+            for i, secret in enumerate(secrets.values())
+        ],
+        resources={"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+    )
+
+
 def port(component: ComponentName, number: int) -> Manifest:
     """The container's port."""
     return {"name": port_name(component), "containerPort": number, "protocol": "TCP"}
@@ -112,7 +116,8 @@ def _claim_volume(claim_name: str) -> Manifest:
     return {"name": "data", "persistentVolumeClaim": {"claimName": claim_name}}
 
 
-def _secrets_volume(secrets: dict[str, str]) -> Manifest:
+def secrets_volume(secrets: dict[str, str]) -> Manifest:
+    """Secrets by the folder that they are mounted in."""
     # Only names and passwords: the rest of a Secret is for clients.
     sources = [
         {

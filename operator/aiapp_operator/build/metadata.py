@@ -55,4 +55,6 @@ def service(app: AIApp, component: ComponentName, entry: str, port: int) -> Mani
 
 def port_name(component: ComponentName) -> str:
     """Name of the port that a component serves on."""
-    return component.value if component in {ComponentName.POSTGRES, ComponentName.REDIS} else "http"
+    if component is ComponentName.POSTGRES:
+        return "postgres"
+    return "redis" if component in {ComponentName.REDIS, ComponentName.REDIS_CACHE} else "http"

@@ -43,6 +43,12 @@ def redis(app: AIApp) -> Manifest:
     return _policy(app, ComponentName.REDIS, "", clients, REDIS_PORT, egress=False)
 
 
+def redis_cache(app: AIApp) -> Manifest:
+    """From the service, as for the other Redis."""
+    clients = [ComponentName.API, ComponentName.WORKER]
+    return _policy(app, ComponentName.REDIS_CACHE, "", clients, REDIS_PORT, egress=False)
+
+
 def inference(app: AIApp, entry: Inference) -> Manifest:
     """From the service. Outgoing traffic is left alone: a model may have to be downloaded."""
     clients = [ComponentName.API, ComponentName.WORKER]

@@ -28,6 +28,7 @@ from aiapp_operator.build import (
     network_policy,
     postgres,
     redis,
+    redis_cache,
     restore,
     service_config,
     worker,
@@ -92,6 +93,8 @@ def _network_policies(app: AIApp) -> list[Manifest]:
         policies.append(network_policy.cloudnativepg(app))
     if app.spec.redis.managed is not None:
         policies.append(network_policy.redis(app))
+    if redis_cache.wanted(app) is not None:
+        policies.append(network_policy.redis_cache(app))
     return policies
 
 
@@ -119,6 +122,8 @@ def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
     stateful_set = redis.stateful_set(app, settings, managed)
     _rotation(draft, app, stateful_set)
     _plan_data(draft, [redis.secret(app, uid)], stateful_set, uid)
+    if redis_cache.wanted(app) is not None:
+        draft.apply += [redis_cache.service(app), redis_cache.deployment(app, settings, managed)]
 
 
 def _plan_cloudnativepg(draft: _Draft, app: AIApp, settings: Settings) -> None:

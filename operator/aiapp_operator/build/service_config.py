@@ -76,6 +76,7 @@ def service_config(app: AIApp) -> service.ServiceConfig:
             workers=tuple(_worker(w) for w in app.spec.workers),
             database=_database(app),
             redis=service.RedisConfig(url_file=Path(credentials.redis_credential(app).file)),
+            cache_redis=_cache_redis(app),
             object_store=service_storage.object_store(app),
             files=service_storage.files(app),
         )
@@ -149,6 +150,11 @@ def _worker(worker: Worker) -> service.WorkerConfig:
 def _tracing(app: AIApp) -> service.TracingConfig | None:
     tracing = app.spec.monitoring.tracing
     return service.TracingConfig(endpoint=tracing.endpoint, content=tracing.content) if tracing.endpoint else None
+
+
+def _cache_redis(app: AIApp) -> service.RedisConfig | None:
+    found = credentials.cache_credential(app)
+    return service.RedisConfig(url_file=Path(found.file)) if found is not None else None
 
 
 def _database(app: AIApp) -> service.DatabaseConfig:

@@ -15,7 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
-from aiapp_operator.status import autoscaling, backends, cloudnativepg
+from aiapp_operator.status import autoscaling, backends, cloudnativepg, volumes
 from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -85,7 +85,7 @@ def reports(known: Known) -> list[Report]:
     if spec.postgres.external is None:
         found.append(_postgres(known))
     if spec.redis.managed is not None:
-        found.append(known.report("StatefulSet", ComponentName.REDIS))
+        found += _redis(known)
     found += [known.report("Deployment", ComponentName.INFERENCE, entry.name) for entry in spec.inference]
     found.append(known.report("Deployment", ComponentName.API))
     found += [known.report("Deployment", ComponentName.WORKER, worker.name) for worker in spec.workers]
@@ -119,7 +119,7 @@ def postgres_ready(known: Known) -> Verdict:
     external = known.app.spec.postgres.external
     if external is not None:
         return _external(known, ConditionType.POSTGRES_READY, external.url_secret_ref.name, external.url_secret_ref.key)
-    return _workloads(ConditionType.POSTGRES_READY, [_postgres(known)])
+    return _growing(known, ComponentName.POSTGRES, _workloads(ConditionType.POSTGRES_READY, [_postgres(known)]))
 
 
 def _postgres(known: Known) -> Report:
@@ -137,7 +137,23 @@ def redis_ready(known: Known) -> Verdict:
     external = known.app.spec.redis.external
     if external is not None:
         return _external(known, ConditionType.REDIS_READY, external.url_secret_ref.name, external.url_secret_ref.key)
-    return _workloads(ConditionType.REDIS_READY, [known.report("StatefulSet", ComponentName.REDIS)])
+    return _growing(known, ComponentName.REDIS, _workloads(ConditionType.REDIS_READY, _redis(known)))
+
+
+def _growing(known: Known, component: ComponentName, verdict: Verdict) -> Verdict:
+    """A volume that grows is told of while the database serves on."""
+    words = volumes.growing(known.facts.claims.get(names.part(known.app.name, component)))
+    if not words or verdict.status is not TRUE:
+        return verdict
+    return Verdict(verdict.type, TRUE, volumes.GROWING, f"{verdict.message}; {words}")
+
+
+def _redis(known: Known) -> list[Report]:
+    cache = known.app.spec.cache
+    found = [known.report("StatefulSet", ComponentName.REDIS)]
+    if cache is not None and cache.exact is not None:
+        found.append(known.report("Deployment", ComponentName.REDIS_CACHE))
+    return found
 
 
 def migrated(known: Known) -> Verdict:

@@ -258,6 +258,7 @@ def _claim(name: str, child: Manifest) -> Claim:
         name=name,
         uid=text(child, "metadata", "uid"),
         requested=text(child, "spec", "resources", "requests", "storage"),
+        capacity=text(child, "status", "capacity", "storage"),
         bound=text(child, "status", "phase") == "Bound",
         deleting=bool(text(child, "metadata", "deletionTimestamp")),
     )

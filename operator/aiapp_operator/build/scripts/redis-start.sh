@@ -4,7 +4,9 @@
 # Environment:
 #   REDIS_RUN      directory for what is written at start
 #   REDIS_DATA     directory of the append-only file
-#   REDIS_MEMORY   bytes for data; beyond it writes are refused, nothing is evicted
+#   REDIS_APPEND   yes or no: whether there is such a file
+#   REDIS_MEMORY   bytes for data
+#   REDIS_POLICY   what happens beyond it: noeviction (writes are refused) or allkeys-lru
 #   SECRET_DIR     mounted Secret with the file `password`
 #   SECRET_NAME    its name, for messages
 set -eu
@@ -18,8 +20,11 @@ fail() {
 
 [ -r "$SECRET_DIR/password" ] || fail "Secret $SECRET_NAME is missing"
 server=$(command -v redis-server || command -v valkey-server) || fail "the image has no Redis: redis-server is not found"
+# The probe takes a new one in: it has to log in with this one first.
+rm -f "$REDIS_RUN"/previous.*
+cat "$SECRET_DIR/password" >"$REDIS_RUN/password"
 # Not an argument: those are visible to every process of the node.
-password=$(sed 's/[\\"]/\\&/g' "$SECRET_DIR/password")
+password=$(sed 's/[\\"]/\\&/g' "$REDIS_RUN/password")
 
 cat >"$REDIS_RUN/redis.conf" <<CONF
 bind * -::*
@@ -27,11 +32,11 @@ port ${REDIS_PORT:-6379}
 protected-mode yes
 requirepass "$password"
 dir "$REDIS_DATA"
-appendonly yes
+appendonly $REDIS_APPEND
 appendfsync everysec
 save ""
 maxmemory $REDIS_MEMORY
-maxmemory-policy noeviction
+maxmemory-policy $REDIS_POLICY
 daemonize no
 CONF
 unset password
