@@ -155,15 +155,17 @@ def _ensure_built(image: Image, console: Console) -> None:
             image.build(image.ref, console)
 
 
-def _pause() -> Image:
+def _program(name: str) -> Image:
+    """An image of nothing but one of our Go programs; those run without anything else."""
+
     def build(ref: str, console: Console) -> None:
         with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
-            shutil.copy(program("pause", console), Path(scratch) / "pause")
-            text = 'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n'
+            shutil.copy(program(name, console), Path(scratch) / name)
+            text = f'FROM scratch\nCOPY {name} /{name}\nUSER 65535:65535\nENTRYPOINT ["/{name}"]\n'
             (Path(scratch) / "Containerfile").write_text(text, encoding="ascii")
-            _bud("pause", ref, Path(scratch), "-f", str(Path(scratch) / "Containerfile"))
+            _bud(name, ref, Path(scratch), "-f", str(Path(scratch) / "Containerfile"))
 
-    return Image("pause", lambda: _context_bytes(Path(__file__).parent / "go" / "pause"), build)
+    return Image(name, lambda: _context_bytes(Path(__file__).parent / "go" / name), build)
 
 
 def _model(base: Image) -> Image:
@@ -226,7 +228,7 @@ def _project(target: str, base: Image) -> Image:
 
 def pause_ref() -> str:
     """The image every pod's sandbox is made of, which containerd is told by name."""
-    return _pause().ref
+    return _program("pause").ref
 
 
 def catalogue() -> dict[str, Image]:
@@ -234,7 +236,8 @@ def catalogue() -> dict[str, Image]:
     trixie, forky = _base("trixie"), _base("forky")
     python = _derived("python", trixie)
     images = [
-        _pause(),
+        _program("pause"),
+        _program("versitygw"),
         _derived("postgres", trixie),
         _derived("redis", trixie),
         _derived("llamacpp", forky),

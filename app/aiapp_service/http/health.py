@@ -1,7 +1,7 @@
 """/health: what the service depends on, looked at in the background; asking never waits for anything.
 
     {"status": "healthy|degraded|unhealthy",
-     "checks": {"llm": {"status": "ok|error", "latency": 1.2, "message": "..."}, ...},
+     "checks": {"llm": {"status": "ok|error", "latency": 1.2, "message": "...", "refused": true}, ...},
      "backends": [{"name": "...", "status": "ok|error", ...}],  as http/backends.py says
      "models": [{"name": "...", "served": true, "backends": ["..."]}],
      "timestamp": "2026-01-31T12:00:00+00:00"}
@@ -37,11 +37,13 @@ class CheckResult:
     ok: bool
     latency: float
     message: str = ""
+    refused: bool = False  # it answers, and does not let us
 
     def document(self) -> dict[str, Any]:
         """As it stands in /health."""
         known = {"status": "ok" if self.ok else "error", "latency": round(self.latency, 1)}
-        return {**known, "message": self.message} if self.message else known
+        told = {**known, "message": self.message} if self.message else known
+        return {**told, "refused": True} if self.refused else told
 
 
 class Dependencies:
@@ -66,19 +68,19 @@ class Dependencies:
 
     async def _look(self, name: str, check: Check) -> None:
         started = time.perf_counter()
-        message = ""
+        message, refused = "", False
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await check()
         except TimeoutError:
             message = f"no answer within {DEADLINE_SECONDS:g} s"
         except (StoreDown, StoreRefused) as error:
-            message = str(error)
+            message, refused = str(error), isinstance(error, StoreRefused)
         except Exception as error:  # noqa: BLE001  # whatever a driver raises means that the check failed
             # The text of a driver's error may hold its connection string.
             message = type(error).__name__
         before = self.results.get(name)
-        self.results[name] = CheckResult(not message, 1000 * (time.perf_counter() - started), message)
+        self.results[name] = CheckResult(not message, 1000 * (time.perf_counter() - started), message, refused)
         if message and (before is None or before.ok):
             log.warning("dependency fails", extra={"dependency": name, "error": message})
 

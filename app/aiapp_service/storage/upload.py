@@ -5,6 +5,7 @@ Parts go one after the other, so that at most one of them is in memory. Only the
 
 import asyncio
 import hashlib
+import io
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
@@ -72,21 +73,21 @@ class Upload:
         return Stored(self._size, self._digest.hexdigest())
 
     async def _send(self, chunks: AsyncIterator[bytes]) -> None:
-        waiting = bytearray()
+        waiting = io.BytesIO()
         async for chunk in chunks:
             self._size += len(chunk)
             if self._size > self._most_bytes:
                 raise TooLarge(self._most_bytes)
             self._digest.update(chunk)
             rest = memoryview(chunk)
-            while len(waiting) + len(rest) > self._part_bytes:
-                room = self._part_bytes - len(waiting)
-                waiting += rest[:room]
+            while (room := self._part_bytes - waiting.tell()) < len(rest):
+                waiting.write(rest[:room])
                 rest = rest[room:]
                 await self._part(waiting)
-                waiting = bytearray()
-            waiting += rest
+                waiting = io.BytesIO()
+            waiting.write(rest)
         if self._upload_id is None:
+            waiting.seek(0)
             whole = self._client.put_object(**self._place, Body=waiting, ContentType=self._content_type)
             await _within(PART_SECONDS, whole)
             return
@@ -97,7 +98,8 @@ class Upload:
         )
         await _within(COMPLETE_SECONDS, completed)
 
-    async def _part(self, body: bytearray) -> None:
+    async def _part(self, body: io.BytesIO) -> None:
+        body.seek(0)
         if self._upload_id is None:
             begun = self._client.create_multipart_upload(**self._place, ContentType=self._content_type)
             self._upload_id = (await _within(PART_SECONDS, begun))["UploadId"]

@@ -12,9 +12,9 @@ from aiapp_operator.api.data import ManagedPostgres, ManagedRedis, Postgres, Red
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.models import Model, Provider
 from aiapp_operator.api.monitoring import Monitoring
-from aiapp_operator.api.object_store import ObjectStore
 from aiapp_operator.api.serving import Api, Worker
 from aiapp_operator.api.status import AIAppStatus
+from aiapp_operator.api.storage import ObjectStore
 
 GROUP = "aiapp.dev"
 VERSION = "v1alpha1"
@@ -95,7 +95,8 @@ class AIAppSpec(ApiModel):
         description="The job queue and cache: managed (default) or external.",
     )
     object_store: ObjectStore | None = Field(
-        default=None, description="Where files and backups are kept; unset: nowhere."
+        default=None,
+        description="Where files and backups are kept; unset: nowhere, and /v1/files says so.",
     )
     migrations: Toggle = Field(
         default_factory=Toggle,

@@ -127,6 +127,7 @@ class BackendHealth:
     faults: tuple[BackendFault, ...] = ()  # sorted by name
     unserved: tuple[UnservedModel, ...] = ()  # sorted by name
     words: tuple[str, str] | None = None
+    storage: str = ""  # how the object store refuses, in the service's words; they do not change from look to look
 
     @classmethod
     def from_document(cls, document: Any) -> "BackendHealth":
@@ -146,10 +147,12 @@ class BackendHealth:
             tuple(sorted(_word(name, 63) for name in failing)),
             tuple(sorted(faults, key=lambda fault: fault.name)),
             tuple(sorted(unserved, key=lambda model: model.name)),
+            storage=_refusal(checks.get("storage")),
         )
 
 
 _MOST_ENTRIES = 100
+_MOST_REFUSAL = 200
 _MOST_NAME = 160  # of a backend: the name of a provider, a slash and the name of a model
 
 
@@ -157,6 +160,11 @@ def _entries(document: Mapping[str, Any], field_name: str) -> list[Mapping[str, 
     found = document.get(field_name)
     listed = found[:_MOST_ENTRIES] if isinstance(found, list) else []
     return [entry for entry in listed if isinstance(entry, dict)]
+
+
+def _refusal(check: Any) -> str:
+    refused = isinstance(check, dict) and check.get("status") == "error" and check.get("refused") is True
+    return _word(check.get("message", ""), _MOST_REFUSAL) if refused else ""
 
 
 def _word(value: Any, most: int = _MOST_NAME) -> str:

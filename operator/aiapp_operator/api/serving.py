@@ -4,6 +4,7 @@ from pydantic import Field
 
 from aiapp_operator.api.access import Auth, Cors, HostName, Network, RateLimit
 from aiapp_operator.api.base import ApiModel, PartName, Resources
+from aiapp_operator.api.storage import Files
 
 
 class Api(ApiModel):
@@ -21,6 +22,9 @@ class Api(ApiModel):
         default=None, description="How much each key, tenant or address may ask for, over all API pods."
     )
     cors: Cors | None = Field(default=None, description="Which web pages may call the API from a browser.")
+    files: Files | None = Field(
+        default=None, description="What clients may upload with /v1/files, where spec.objectStore is given."
+    )
     trusted_proxies: list[Network] = Field(
         default_factory=list,
         max_length=64,

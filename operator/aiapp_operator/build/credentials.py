@@ -20,6 +20,7 @@ API_KEYS_DIR = "/etc/aiapp/api-keys"
 POSTGRES_URL = "postgres/url"
 REDIS_URL = "redis/url"
 JWKS = "jwt/jwks.json"
+ACCESS_KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CHECK = "check-secrets"
 
 
@@ -84,11 +85,20 @@ def guardrail_credentials(app: AIApp) -> tuple[Credential, ...]:
     )
 
 
+def object_store_credentials(app: AIApp) -> tuple[Credential, ...]:
+    """Both halves of the access key to the object store, where there is one."""
+    if app.spec.object_store is None:
+        return ()
+    secret = app.spec.object_store.s3.credentials_secret_ref.name
+    return tuple(Credential(secret, key, f"object-store/{key}") for key in ACCESS_KEY)
+
+
 def service_credentials(app: AIApp, role: DatabaseRole) -> tuple[Credential, ...]:
     """What API and worker pods use; `role` is theirs in the database."""
     databases = (postgres_credential(app, role), redis_credential(app))
     jwks = jwks_credential(app)
-    return (*databases, *provider_credentials(app), *((jwks,) if jwks else ()), *guardrail_credentials(app))
+    others = (*provider_credentials(app), *((jwks,) if jwks else ()), *guardrail_credentials(app))
+    return (*databases, *others, *object_store_credentials(app))
 
 
 def credentials_volume(credentials: tuple[Credential, ...]) -> Manifest:

@@ -11,7 +11,7 @@ from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import DatabaseRole
-from aiapp_operator.build import addresses, credentials, service_access, service_content
+from aiapp_operator.build import addresses, credentials, service_access, service_content, service_storage
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.duration import seconds
 from aiapp_operator.build.metadata import child
@@ -76,6 +76,8 @@ def service_config(app: AIApp) -> service.ServiceConfig:
             ),
             database=_database(app),
             redis=service.RedisConfig(url_file=Path(credentials.redis_credential(app).file)),
+            object_store=service_storage.object_store(app),
+            files=service_storage.files(app),
         )
     except ValidationError as error:
         first = error.errors()[0]

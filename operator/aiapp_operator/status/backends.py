@@ -26,7 +26,7 @@ def words(health: BackendHealth, spec: AIAppSpec) -> tuple[str, str]:
     if health.words is not None:
         return health.words
     named = bool(health.faults or health.unserved)
-    others = [name for name in health.failing if name != "llm" or not named]
+    others = [_check(name, health) for name in health.failing if name != "llm" or not named]
     failing = f"failing: {', '.join(others)}" if others else ""
     if health.unserved:
         said = [_model(model, health, spec) for model in health.unserved[:_MOST_MODELS]]
@@ -37,6 +37,13 @@ def words(health: BackendHealth, spec: AIAppSpec) -> tuple[str, str]:
     if not health.faults:
         return reason, f"the API {answers}, {failing or 'failing: no check named'}"
     return reason, f"the API {answers}: {_joined([*_faults(health.faults, spec), failing])}"
+
+
+def _check(name: str, health: BackendHealth) -> str:
+    if name != "storage":
+        return name
+    remedy = health.storage or "no answer: check spec.objectStore.s3.endpoint, and the network"
+    return f"storage ({remedy})"
 
 
 def _model(model: UnservedModel, health: BackendHealth, spec: AIAppSpec) -> str:

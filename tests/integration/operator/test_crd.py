@@ -75,6 +75,11 @@ def guardrail(**fields: Any) -> dict[str, Any]:
     return {"guardrails": [{"name": "g", "kind": "PII", **fields}]}
 
 
+def s3(**fields: Any) -> dict[str, Any]:
+    whole = {"endpoint": "https://s3", "bucket": "files", "credentialsSecretRef": {"name": "s3"}, **fields}
+    return {"objectStore": {"s3": {name: value for name, value in whole.items() if value is not None}}}
+
+
 def semantic(**fields: Any) -> dict[str, Any]:
     embed = {"name": "embed", "kind": "Embedding", "backends": [{"provider": "fake", "model": "e"}]}
     return {"providers": [MOCK], "models": [embed], "cache": {"semantic": {"embeddingModel": "embed", **fields}}}
@@ -91,6 +96,15 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"api": {"auth": {"apiKeys": {"secretRef": {"name": "Wrong Name"}}}}}, "secretRef.name", "should match"),
     ({"api": {"auth": {"apiKeys": {"secretRef": {"name": "x", "namespace": "y"}}}}}, "namespace", "not declared"),
     ({"api": {"resources": {"requests": {"cpu": "a lot"}}}}, "spec.api.resources.requests.cpu", "should match"),
+    ({"objectStore": {}}, "spec.objectStore.s3", "Required"),
+    (s3(endpoint=None), "spec.objectStore.s3", "give endpoint, or for AWS S3 the region"),
+    (s3(endpoint="s3.example.com"), "spec.objectStore.s3.endpoint", "should match"),
+    (s3(endpoint="https://user:pass@s3"), "spec.objectStore.s3.endpoint", "should match"),
+    (s3(bucket="Uploads"), "spec.objectStore.s3.bucket", "should match"),
+    (s3(prefix="no-slash"), "spec.objectStore.s3.prefix", "should match"),
+    (s3(credentialsSecretRef=None), "spec.objectStore.s3.credentialsSecretRef", "Required"),
+    (api(files={"maxSize": "65Gi"}), "spec.api.files.maxSize", "from 1 to 64Gi"),
+    (api(files={"maxSize": 0}), "spec.api.files.maxSize", "from 1 to 64Gi"),
     ({"deletionPolicy": "Keep"}, "spec.deletionPolicy", '"Retain", "Delete"'),
     ({"suspend": "yes"}, "spec.suspend", "boolean"),
     ({"image": "not an image"}, "spec.image", "should match"),

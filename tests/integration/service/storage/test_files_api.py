@@ -157,8 +157,8 @@ async def test_expiry(serve: Serve, shelf: Shelf) -> None:
 async def test_fields_in_any_order(serve: Serve, shelf: Shelf) -> None:
     async with serve(shelf.config()) as api:
         for first in ("file", "purpose"):
-            form = aiohttp.FormData()
-            fields = {"file": (b"words", {"filename": "../a\\b.txt"}), "purpose": ("user_data", {})}
+            form = aiohttp.FormData(quote_fields=False)
+            fields = {"file": (b"words", {"filename": "../a/b.txt"}), "purpose": ("user_data", {})}
             for name in sorted(fields, key=lambda name: name != first):
                 form.add_field(name, fields[name][0], **fields[name][1])
             async with api.http.post(f"{api.url}/v1/files", data=form, headers=as_("ours")) as answer:

@@ -153,3 +153,39 @@ def test_contradictions_are_the_users_to_mend(spec, words):
     with pytest.raises(Stalled, match=words) as caught:
         service_config(make_app(**spec))
     assert caught.value.reason == "InvalidSpec"
+
+
+def test_an_object_store_and_its_access_key(tmp_path):
+    s3 = {"bucket": "files", "region": "eu-west-1", "prefix": "shop/", "credentialsSecretRef": {"name": "s3"}}
+    app = make_app(objectStore={"s3": s3}, api={"files": {"maxSize": "1Mi"}})
+    config = service_config(app)
+    assert config.files.max_bytes == 1024 * 1024
+    assert config.object_store == service.ObjectStoreConfig(
+        bucket="files",
+        region="eu-west-1",
+        prefix="shop/",
+        access_key_file="/etc/aiapp/credentials/object-store/AWS_ACCESS_KEY_ID",
+        secret_key_file="/etc/aiapp/credentials/object-store/AWS_SECRET_ACCESS_KEY",
+    )
+    assert config.object_store.addressing == "virtual"
+    pod = find(settled(app)[0], "Deployment/shop-api")["spec"]["template"]["spec"]
+    (check,) = pod["initContainers"]
+    wanted = [entry["valueFrom"]["secretKeyRef"] for entry in check["env"]]
+    assert {"name": "s3", "key": "AWS_ACCESS_KEY_ID"} in wanted
+    assert {"name": "s3", "key": "AWS_SECRET_ACCESS_KEY"} in wanted
+    (credentials,) = (volume for volume in pod["volumes"] if volume["name"] == "credentials")
+    items = [item for source in credentials["projected"]["sources"] for item in source["secret"]["items"]]
+    assert {"key": "AWS_ACCESS_KEY_ID", "path": "object-store/AWS_ACCESS_KEY_ID"} in items
+
+
+def test_a_larger_file_needs_no_new_pods():
+    small, large = (make_app(api={"files": {"maxSize": size}}) for size in ("1Mi", "2Mi"))
+    assert rendered_config(small).hash == rendered_config(large).hash
+    assert rendered_config(small).text != rendered_config(large).text
+
+
+def test_another_object_store_needs_new_pods():
+    def store(bucket):
+        return {"s3": {"endpoint": "http://s3", "bucket": bucket, "credentialsSecretRef": {"name": "s3"}}}
+
+    assert len({rendered_config(make_app(objectStore=store(name))).hash for name in ("one-bucket", "two-bucket")}) == 2

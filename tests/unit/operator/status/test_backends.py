@@ -64,6 +64,16 @@ def test_a_model_that_nobody_serves_is_the_reason():
     assert said(found) == ("ModelNotServed", message)
 
 
+def test_an_object_store_is_told_with_the_remedy():
+    found = document(checks=("storage",))
+    gone = "failing: storage (no answer: check spec.objectStore.s3.endpoint, and the network)"
+    for message in ("the object store does not answer: TimeoutError", "no answer within 2 s"):
+        found["checks"]["storage"]["message"] = message
+        assert said(found) == ("Degraded", RESTRICTED + gone), "it settles"
+    found["checks"]["storage"] = {"status": "error", "message": "the key\n is wrong", "refused": True}
+    assert said(found) == ("Degraded", f"{RESTRICTED}failing: storage (the key is wrong)")
+
+
 def test_what_changes_from_look_to_look_is_left_out():
     one, other = document(gpt="server_error"), document(gpt="server_error")
     one["backends"][0] |= {"code": 500, "message": "answered 500", "since": "2026-01-31T12:00:00+00:00"}
