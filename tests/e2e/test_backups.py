@@ -24,7 +24,15 @@ def _sql(app: AppHandle, sql: str) -> str:
 
 def _aiapp(app: AppHandle, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line, as its user."""
-    command = [sys.executable, "-m", "aiapp_operator.cli", *arguments, app.name, "-n", app.namespace]
+    command = [
+        sys.executable,
+        "-c",
+        "from aiapp_operator.cli import main; main()",
+        *arguments,
+        app.name,
+        "-n",
+        app.namespace,
+    ]
     return subprocess.run(command, env=app.kube.environment(), capture_output=True, text=True, check=False, timeout=180)
 
 
