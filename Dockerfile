@@ -1,5 +1,5 @@
 # The two images of the project: --target operator, --target service.
-# BASE_IMAGE needs Python 3.11 or newer with venv, and nothing else.
+# BASE_IMAGE needs Python 3.11 or newer with venv, and to be a Debian that has postgresql-client-17 (13 or newer).
 ARG BASE_IMAGE=python:3.13-slim
 
 # Tools to install with stay in this stage; both stages use the same base, so that the environment can move.
@@ -47,6 +47,11 @@ ENTRYPOINT ["python", "-m", "aiapp_operator"]
 
 FROM runtime AS service
 LABEL org.opencontainers.image.title="AIApp service" org.opencontainers.image.licenses="Apache-2.0"
+# pg_dump and pg_restore of the major that the operator runs, for backups.
+RUN apt-get update -q \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql-client-17 \
+ && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /usr/share/doc/postgresql* /usr/share/man/man*
+ENV PATH=/opt/aiapp/bin:/usr/lib/postgresql/17/bin:$PATH
 COPY --from=service-environment /opt/aiapp /opt/aiapp
 USER 1001:1001
 EXPOSE 8080 8081

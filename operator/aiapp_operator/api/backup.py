@@ -30,6 +30,7 @@ class Encryption(ApiModel):
     recipients: list[Recipient] = Field(
         min_length=1,
         max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
         description="Public age keys (age1...); each of them can open the backups. `age-keygen` makes a pair.",
     )
     identity_secret_ref: SecretKeyRef | None = Field(

@@ -8,11 +8,11 @@ from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.base import SecretKeyRef
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, DatabaseRole
-from aiapp_operator.build import credentials, service_pod
+from aiapp_operator.build import credentials, service_pod, service_storage
 from aiapp_operator.build.credentials import Credential
-from aiapp_operator.build.object_store import object_store_config, object_store_credentials
 from aiapp_operator.build.pod import SERVICE_UID, container, empty_dir, mount, pod_spec, pod_template
 from aiapp_operator.config import Settings
+from aiapp_operator.errors import Stalled
 
 IDENTITY = "backup/identity"
 ATTEMPTS_AGAIN = 2
@@ -31,12 +31,27 @@ def job_spec(
     identity: SecretKeyRef | None,
     arguments: list[str],
 ) -> Manifest:
-    """The spec of a Job that runs `role` on backups of the app named `of`; dumps pass through it as streams."""
+    """The spec of a Job that runs `role` on backups of the app named `of`; dumps pass through it as streams.
+
+    Raises:
+        Stalled: there is no object store.
+    """
     image = service_pod.image(app, settings)
     database = credentials.postgres_credential(app, DatabaseRole.SUPERUSER)
-    secrets = (database, *object_store_credentials(app), *_identity(identity))
-    store = object_store_config(app).model_dump_json(by_alias=True, exclude_defaults=True)
-    command = [service_pod.COMMAND, *role, "--app", of, "--url-file", database.file, "--store", store]
+    secrets = (database, *credentials.object_store_credentials(app), *_identity(identity))
+    store = service_storage.object_store(app)
+    if store is None:
+        raise Stalled("InvalidSpec", "spec.objectStore: backups need an object store: set objectStore.s3")
+    command = [
+        service_pod.COMMAND,
+        *role,
+        "--app",
+        of,
+        "--url-file",
+        database.file,
+        "--store",
+        store.model_dump_json(by_alias=True, exclude_defaults=True),
+    ]
     if identity is not None:
         command += ["--identity-file", secrets[-1].file]
     main = container(

@@ -59,6 +59,34 @@ def status(name: str | None, namespace: str, all_namespaces: bool) -> None:
     sys.exit(asyncio.run(show(name, None if all_namespaces else namespace)))
 
 
+_wait = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is done.")
+_timeout = click.option("--timeout", default=3600, show_default=True, help="Seconds to wait at most.")
+
+
+@main.command()
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@_wait
+@_timeout
+def backup(name: str, namespace: str, wait: bool, timeout: int) -> None:
+    """Back up the database of an AIApp now. Exit code 1 when that fails."""
+    from aiapp_operator.cli.backups import BACKUP, ask
+
+    sys.exit(asyncio.run(ask(BACKUP, name, namespace, timeout if wait else 0)))
+
+
+@main.command("restore-check")
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@_wait
+@_timeout
+def restore_check(name: str, namespace: str, wait: bool, timeout: int) -> None:
+    """Prove the newest backup of an AIApp now, by restoring it beside its database. Exit code 1 when that fails."""
+    from aiapp_operator.cli.backups import RESTORE_CHECK, ask
+
+    sys.exit(asyncio.run(ask(RESTORE_CHECK, name, namespace, timeout if wait else 0)))
+
+
 @main.command()
 @click.option("-n", "--namespace", default="aiapp-system", show_default=True, help="Where the operator is installed.")
 @click.option("--lease", default=FIELD_MANAGER, show_default=True, help="Name of its Lease.")

@@ -134,6 +134,13 @@ class KubeClient:
         params = {"fieldManager": FIELD_MANAGER}
         return await self._send("patch", resource.kind, "PATCH", path, params=params, body=body, content=_MERGE)
 
+    async def annotate(self, kind: str, namespace: str, name: str, annotations: Mapping[str, str]) -> Manifest:
+        """Set annotations; for the command line, as its user. The operator itself never writes those of an AIApp."""
+        path = RESOURCES[kind].path(namespace, name)
+        params = {"fieldManager": "aiapp"}
+        body = {"metadata": {"annotations": dict(annotations)}}
+        return await self._send("patch", kind, "PATCH", path, params=params, body=body, content=_MERGE)
+
     async def patch_status(self, kind: str, namespace: str, name: str, uid: str, status: Manifest) -> Manifest:
         """Replace the status of exactly the object with this uid. Raises Conflict for another one of that name."""
         # A merge patch of single fields could not remove conditions: every top-level field is given.

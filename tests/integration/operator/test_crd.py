@@ -85,6 +85,17 @@ def semantic(**fields: Any) -> dict[str, Any]:
     return {"providers": [MOCK], "models": [embed], "cache": {"semantic": {"embeddingModel": "embed", **fields}}}
 
 
+AGE = "age1fl8n7f4kexmg2xdldatmd2vg7zvv9afqf3d5szh2mfntyfvdevvsjn5h03"
+
+
+def backup(**fields: Any) -> dict[str, Any]:
+    return {**s3(), "postgres": {"managed": {}, "backup": fields}}
+
+
+def restore_from(**fields: Any) -> dict[str, Any]:
+    return {**s3(), "postgres": {"managed": {}, "restoreFrom": fields}}
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     # spec, path of the field, words of the remedy
     ({"api": {"replicas": -1}}, "spec.api.replicas", "greater than or equal to 0"),
@@ -215,6 +226,19 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"budgets": [{"name": "b", "limitUSD": "-1"}]}, "spec.budgets[0].limitUSD", "should match"),
     ({"prompts": [{"name": "p", "configMapRef": {"name": "c", "key": "k"}}]}, "spec.prompts", "version"),
     ({"monitoring": {"tracing": {"endpoint": "collector:4318"}}}, "spec.monitoring.tracing.endpoint", "should match"),
+    ({"postgres": {"managed": {}, "backup": {}}}, "spec", "need an object store: set objectStore.s3"),
+    ({"postgres": {"managed": {}, "restoreFrom": {}}}, "spec", "need an object store: set objectStore.s3"),
+    (backup(schedule="0 25 * * *"), "spec.postgres.backup.schedule", "should match"),
+    (backup(schedule="@daily"), "spec.postgres.backup.schedule", "should match"),
+    (backup(retention="14"), "spec.postgres.backup.retention", "should match"),
+    (backup(encryption={"recipients": []}), "spec.postgres.backup.encryption.recipients", "at least 1"),
+    (backup(encryption={"recipients": ["AGE-SECRET-KEY-1"]}), "encryption.recipients[0]", "should match"),
+    (
+        backup(encryption={"recipients": [AGE]}),
+        "spec.postgres.backup",
+        "identitySecretRef is needed for restore drills",
+    ),
+    (restore_from(backup="yesterday"), "spec.postgres.restoreFrom.backup", "should match"),
 ]
 
 
@@ -268,6 +292,12 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ),
     ({}, {"deletionPolicy": "Delete"}, ""),
     ({"suspend": True}, {"suspend": None}, ""),
+    (backup(), {"postgres": {"backup": None}}, ""),
+    (backup(encryption={"recipients": [AGE]}, verifyRestore={"enabled": False}), {"suspend": True}, ""),
+    (backup(schedule="*/5 0-6,22 1 * 1-5", retention="1w3d"), {"suspend": True}, ""),
+    (backup(), restore_from(), "restoreFrom is for a new AIApp"),
+    (restore_from(), {"postgres": {"restoreFrom": {"backup": "2026-11-24T02-00-00Z"}}}, ""),
+    (restore_from(), {"postgres": {"restoreFrom": None}}, ""),
 ]
 
 

@@ -132,7 +132,7 @@ def bed(
                INSERT INTO "Odd one"."T" SELECT 'zeile ' || i, i / 7.0, i / 3.0, decode(md5(i::text), 'hex'),
                  timestamptz '2026-11-24 02:00+01' + i * interval '1 h', ARRAY[i, 1, 2]::vector
                  FROM generate_series(1, 500) i;
-               INSERT INTO "Odd one"."T" VALUES (NULL, NULL, 'NaN', '', NULL, NULL), (NULL, NULL, 'NaN', '', NULL, NULL);
+               INSERT INTO "Odd one"."T" SELECT NULL, NULL, 'NaN', '' FROM generate_series(1, 2);
                CREATE TABLE parts (day int, words text) PARTITION BY RANGE (day);
                CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1) TO (10);
                INSERT INTO parts VALUES (3, 'three'), (4, 'four');"""

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from pyrage import decrypt, x25519
 
-from aiapp_service.db.migrate import migrate
+from aiapp_service.backup.snapshot import connect, wait_for_turn
+from aiapp_service.db.connect import read_url
+from aiapp_service.db.migrate import LOCK, migrate
 from tests.integration.service.backup.conftest import APP, PASSWORD, Bed
 
 
@@ -40,6 +42,7 @@ def test_backup_is_stored_described_and_proven(bed: Bed) -> None:
         "Odd one.T": 502,
         "public.alembic_version": 1,
         "public.api_keys": 0,
+        "public.files": 0,
         "public.parts_1": 2,
         "public.semantic_cache": 0,
         "public.usage": 0,
@@ -105,7 +108,8 @@ def test_restore_that_was_killed_before_it_said_so_is_taken_for_done(bed: Bed) -
     bed.sql(f"COMMENT ON DATABASE \"{there}\" IS 'mine\naiapp: restoring {APP}/{name}'", "postgres")
     done = bed.run("restore", url=bed.url(there))
     assert done.code == 0, done.output
-    comment = bed.sql(f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{there}'")
+    mine = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+    comment = bed.sql(mine, there)
     assert comment == [(f"mine\naiapp: restored {APP}/{name}",)]
 
 
@@ -167,10 +171,6 @@ def test_dump_and_manifest_are_of_one_moment(bed: Bed) -> None:
 
 
 def test_migration_waits_for_the_backup_and_backup_for_the_migration(bed: Bed) -> None:
-    from aiapp_service.backup.snapshot import connect, wait_for_turn
-    from aiapp_service.db.connect import read_url
-    from aiapp_service.db.migrate import LOCK
-
     file = bed.folder / "turn"
     file.write_text(bed.url())
     with connect(read_url(file)) as backup, psycopg.connect(bed.url(), autocommit=True) as migration:
