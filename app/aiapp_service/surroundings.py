@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiapp_service.billing.ledger import Ledger
     from aiapp_service.jobs.queues import Queues
     from aiapp_service.limits.shared import SharedLimits
+    from aiapp_service.storage.files import Files
     from aiapp_service.storage.objects import ObjectStore
     from aiapp_service.stores.outbox import Outbox
     from aiapp_service.stores.postgres import Database
@@ -37,6 +38,7 @@ class Surroundings:
     outbox: "Outbox | None" = None
     database: "Database | None" = None
     objects: "ObjectStore | None" = None
+    files: "Files | None" = None
     shared_limits: "SharedLimits | None" = None
     local_limits: LocalLimits = field(default_factory=LocalLimits)
     cache_writes: Writes = field(default_factory=Writes)
@@ -71,13 +73,15 @@ class Surroundings:
 
             database = Database(config.database)
             ledger = open_ledger(config.app, outbox, database)
+        objects = _objects(config)
         return cls(
             session,
             metrics,
             redis=redis,
             outbox=outbox,
             database=database,
-            objects=_objects(config),
+            objects=objects,
+            files=_files(database, objects),
             shared_limits=shared_limits,
             ledger=ledger,
             responses=responses,
@@ -117,6 +121,14 @@ def _objects(config: ServiceConfig) -> "ObjectStore | None":
     from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
 
     return ObjectStore(config.object_store)
+
+
+def _files(database: "Database | None", objects: "ObjectStore | None") -> "Files | None":
+    if database is None or objects is None:
+        return None
+    from aiapp_service.storage.files import Files  # noqa: PLC0415
+
+    return Files(database, objects)
 
 
 def _tracing(config: ServiceConfig, session: aiohttp.ClientSession) -> "Tracing | None":

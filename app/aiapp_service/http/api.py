@@ -18,6 +18,7 @@ from aiapp_service.http.auth import authenticating
 from aiapp_service.http.calls import observing
 from aiapp_service.http.cors import preflights, sharing
 from aiapp_service.http.jobs import JobsApi
+from aiapp_service.http.files import NO_DATABASE, NO_OBJECT_STORE, FilesApi
 from aiapp_service.http.messages import MessagesApi
 from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
@@ -32,6 +33,7 @@ from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from aiapp_service.jobs.queues import Queues
+    from aiapp_service.storage.files import Files
     from aiapp_service.stores.postgres import Database
 
 log = logging.getLogger(__name__)
@@ -46,8 +48,10 @@ def application(
     health_document: Callable[[], Mapping[str, Any]],
     database: "Database | None" = None,
     queues: "Queues | None" = None,
+    files: "Files | None" = None,
+    vector_stores: "VectorStores | None" = None,
 ) -> web.Application:
-    """The aiohttp application; `database` holds what /v1/usage tells, `queues` what /v1/jobs does."""
+    """The aiohttp application; `database` holds what /v1/usage tells, `queues` what /v1/jobs does, and so on."""
     config = gateway.current.config
     app = web.Application(
         client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), preflights(gateway), authenticating(gateway)]
@@ -58,6 +62,7 @@ def application(
     ResponsesApi(gateway, metrics).add_to(app)
     UsageApi(database, gateway).add_to(app)
     JobsApi(queues, gateway).add_to(app)
+    FilesApi(files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
@@ -80,6 +85,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             lambda: health.document(dependencies, gateway.current.router),
             around.database,
             around.queues,
+            around.files,
         )
         runner = await listen(app, host, port, drain_seconds=config.drain_seconds)
         watches = [
@@ -88,6 +94,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             asyncio.create_task(replicas.watch(lambda: gateway.current.router.replica_sets, around.rng)),
         ]
         watches += _ledger_consumer(config, around)
+        watches += _sweeper(around)
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))
         try:
@@ -108,3 +115,11 @@ def _ledger_consumer(config: ServiceConfig, around: Surroundings) -> list[asynci
     from aiapp_service.billing.consumer import LedgerConsumer  # noqa: PLC0415
 
     return [asyncio.create_task(LedgerConsumer(config.redis, around.database, config.app).run())]
+
+
+def _sweeper(around: Surroundings) -> list[asyncio.Task[None]]:
+    if around.files is None:
+        return []
+    from aiapp_service.storage import sweeper  # noqa: PLC0415
+
+    return [asyncio.create_task(sweeper.watch(around.files, around.rng))]

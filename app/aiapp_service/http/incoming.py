@@ -5,6 +5,7 @@ line and a large image may take minutes.
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 from aiohttp import web
 
@@ -24,9 +25,7 @@ async def read(request: web.Request) -> bytes:
     try:
         return await request.read() if request.content.is_eof() else await _in_time(request)
     except TimeoutError as error:
-        # The rest of it is not waited for either.
-        headers = {"Connection": "close"}
-        raise ApiError(408, "the body came too slowly", code="request_timeout", headers=headers) from error
+        raise _too_slow() from error
     except web.RequestPayloadError as error:
         raise ApiError(400, "the body cannot be decoded", headers={"Connection": "close"}) from error
 
@@ -42,3 +41,33 @@ async def _in_time(request: web.Request) -> bytes:
                 raise web.HTTPRequestEntityTooLarge(most)
             limit.reschedule(begun + GRACE_SECONDS + len(body) / LEAST_BYTES_PER_SECOND)
     return bytes(body)
+
+
+class Pace:
+    """For a body that is passed on as it comes: only the time that is spent on waiting for the client counts."""
+
+    def __init__(self) -> None:
+        self._left = GRACE_SECONDS
+
+    async def next(self, read: Awaitable[bytes]) -> bytes:
+        """What `read` gives.
+
+        Raises:
+            ApiError: it did not come in time, or cannot be decoded.
+        """
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        try:
+            async with asyncio.timeout(self._left):
+                chunk = await read
+        except TimeoutError as error:
+            raise _too_slow() from error
+        except (web.RequestPayloadError, ValueError) as error:
+            raise ApiError(400, "the body cannot be decoded", headers={"Connection": "close"}) from error
+        self._left += len(chunk) / LEAST_BYTES_PER_SECOND - (clock() - begun)
+        return chunk
+
+
+def _too_slow() -> ApiError:
+    # The rest of it is not waited for either.
+    return ApiError(408, "the body came too slowly", code="request_timeout", headers={"Connection": "close"})

@@ -78,22 +78,26 @@ class Upload:
             if self._size > self._most_bytes:
                 raise TooLarge(self._most_bytes)
             self._digest.update(chunk)
-            waiting += chunk
-            while len(waiting) > self._part_bytes:
-                await self._part(bytes(memoryview(waiting)[: self._part_bytes]))
-                del waiting[: self._part_bytes]
+            rest = memoryview(chunk)
+            while len(waiting) + len(rest) > self._part_bytes:
+                room = self._part_bytes - len(waiting)
+                waiting += rest[:room]
+                rest = rest[room:]
+                await self._part(waiting)
+                waiting = bytearray()
+            waiting += rest
         if self._upload_id is None:
-            whole = self._client.put_object(**self._place, Body=bytes(waiting), ContentType=self._content_type)
+            whole = self._client.put_object(**self._place, Body=waiting, ContentType=self._content_type)
             await _within(PART_SECONDS, whole)
             return
-        await self._part(bytes(waiting))
+        await self._part(waiting)
         parts: Any = {"Parts": self._parts}
         completed = self._client.complete_multipart_upload(
             **self._place, UploadId=self._upload_id, MultipartUpload=parts
         )
         await _within(COMPLETE_SECONDS, completed)
 
-    async def _part(self, body: bytes) -> None:
+    async def _part(self, body: bytearray) -> None:
         if self._upload_id is None:
             begun = self._client.create_multipart_upload(**self._place, ContentType=self._content_type)
             self._upload_id = (await _within(PART_SECONDS, begun))["UploadId"]

@@ -5,7 +5,7 @@ from alembic import op
 from aiapp_service.db import vector_stores
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 _STATEMENTS = (
     """
