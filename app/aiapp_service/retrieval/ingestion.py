@@ -43,6 +43,15 @@ def handler(stores: VectorStores) -> Handler:
     return Ingestion(stores, Reader()).handle
 
 
+async def refuse(_job: Job) -> None:
+    """Where there is no PostgreSQL.
+
+    Raises:
+        JobRefused: always.
+    """
+    raise JobRefused("vector stores need PostgreSQL: give the app one with spec.postgres")
+
+
 class Ingestion:
     """Reads files into vector stores."""
 

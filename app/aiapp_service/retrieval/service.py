@@ -64,11 +64,9 @@ class VectorStores:
         Raises:
             NotHere: there is no object store.
         """
-        from aiapp_service.storage.files import Files  # noqa: PLC0415
-
-        if self._around.objects is None or self._around.database is None:
-            raise NotHere("files need an object store: give the app one with spec.objectStore.s3")
-        return Files(self._around.database, self._around.objects)
+        if self._around.files is None:
+            raise NotHere("files need an object store: give the app one with spec.objectStore")
+        return self._around.files
 
     @property
     def embedding_model(self) -> str:
@@ -169,13 +167,3 @@ def best(lists: Sequence[Sequence[Hit]], wanted: Wanted) -> list[Hit]:
         if hit.score >= wanted.threshold and (key not in found or found[key].score < hit.score):
             found[key] = hit
     return sorted(found.values(), key=lambda hit: -hit.score)[: wanted.limit]
-
-
-def vector_stores(gateway: Gateway, around: Surroundings) -> VectorStores | None:
-    """What the configuration has; None without PostgreSQL. Clients of other stores are loaded where they are used."""
-    if around.database is None:
-        return None
-    from aiapp_service.retrieval.setup import open_index  # noqa: PLC0415
-
-    config = gateway.current.config
-    return VectorStores(gateway, around, around.database, open_index(config, around.database))

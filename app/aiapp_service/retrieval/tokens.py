@@ -30,7 +30,8 @@ def starts(text: str) -> list[int]:
     A character that takes several tokens is counted as often, and each of them begins where it does. What looks like
     a special token is text like any other.
     """
-    encoding, found = _encoding(), []
+    encoding = _encoding()
+    found: list[int] = []
     for start, end in pairwise(_cuts(text)):
         piece = text[start:end]
         tokens = encoding.encode_ordinary(piece)

@@ -107,9 +107,7 @@ async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncI
             return health.document(dependencies, gateway.current.router)
 
         stores = vector_stores(gateway, around)
-        app = application(
-            gateway, metrics, lambda: "", document, around.database, around.queues, around.files, stores
-        )
+        app = application(gateway, metrics, lambda: "", document, around.database, around.queues, around.files, stores)
         runner = await listen(app, "127.0.0.1", 0, drain_seconds=drain_seconds)
         try:
             service = Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, gateway, metrics)

@@ -7,13 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from aiapp_service.retrieval.chunking import Chunk
 from aiapp_service.retrieval.filters import parse
 from aiapp_service.retrieval.index import Embedded, Gone, Hit, Index, Place, Query
 from aiapp_service.retrieval.pgvector import PgvectorIndex
 from aiapp_service.stores.postgres import Database
-from psycopg.types.json import Jsonb
 
 TENANT = "acme"
 
@@ -27,7 +27,8 @@ class Stores:
     def store(self, tenant: str = TENANT) -> str:
         name = f"vs_{uuid.uuid4().hex}"
         self._connection.execute(
-            "INSERT INTO vector_stores (id, tenant, name, metadata, embedding_model) VALUES (%s, %s, '', '{}', 'embed')",
+            "INSERT INTO vector_stores (id, tenant, name, metadata, embedding_model)"
+            " VALUES (%s, %s, '', '{}', 'embed')",
             (name, tenant),
         )
         return name
