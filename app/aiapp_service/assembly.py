@@ -1,5 +1,7 @@
 """Configuration -> what runs: routes and stages."""
 
+from typing import TYPE_CHECKING
+
 from aiapp_service.config import ServiceConfig
 from aiapp_service.gateway import Gateway, Running
 from aiapp_service.limits.stage import limits
@@ -9,7 +11,12 @@ from aiapp_service.pipeline.accounting import accounting
 from aiapp_service.pipeline.dispatch import dispatching
 from aiapp_service.pipeline.exchange import Stage, pipeline
 from aiapp_service.prompts.stage import Prompts
+from aiapp_service.retrieval.opening import vector_stores
+from aiapp_service.retrieval.tool.stage import searching
 from aiapp_service.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from aiapp_service.retrieval.service import VectorStores
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:
@@ -22,11 +29,14 @@ def build(config: ServiceConfig, around: Surroundings, before: Running | None = 
     known = before.router if before is not None else None
     router = setup.router(config, around.session, around.metrics, around.rng, known)
     prompts = Prompts(config.prompts)
-    run = pipeline(_stages(config, around, router, prompts), dispatching(router))
-    return Running(config, router, run, around.entrance.doorkeeper(config), around.responses, prompts)
+    stores = vector_stores(config, router, around)
+    run = pipeline(_stages(config, around, router, prompts, stores), dispatching(router))
+    return Running(config, router, run, around.entrance.doorkeeper(config), around.responses, prompts, stores)
 
 
-def _stages(config: ServiceConfig, around: Surroundings, router: Router, prompts: Prompts) -> list[Stage]:
+def _stages(
+    config: ServiceConfig, around: Surroundings, router: Router, prompts: Prompts, stores: "VectorStores | None"
+) -> list[Stage]:
     """From the outermost to the innermost."""
     limited = limits(config, around.shared_limits, around.local_limits, around.metrics)
     settles = [] if limited is None else [limited.settle]
@@ -38,6 +48,7 @@ def _stages(config: ServiceConfig, around: Surroundings, router: Router, prompts
         prompts.stage,
         *_guarding(config, around),
         *([] if limited is None else [limited.admit]),
+        searching(stores),
         *_caching(config, router, around),
     ]
 

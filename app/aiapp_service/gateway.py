@@ -5,6 +5,7 @@ A request keeps what it began with to its end, so a new configuration neither dr
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiapp_service.auth.doorkeeper import Doorkeeper
 from aiapp_service.config import ServiceConfig
@@ -12,6 +13,9 @@ from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.exchange import Next
 from aiapp_service.prompts.stage import Prompts
 from aiapp_service.responses.store import ResponseStore
+
+if TYPE_CHECKING:
+    from aiapp_service.retrieval.service import VectorStores
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Running:
     doorkeeper: Doorkeeper
     responses: ResponseStore
     prompts: Prompts
+    vector_stores: "VectorStores | None" = None
 
 
 class Gateway:

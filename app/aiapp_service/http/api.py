@@ -30,13 +30,11 @@ from aiapp_service.http.vector_stores import VectorStoresApi
 from aiapp_service.llm import monitor, replicas
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.reload import watch_file
-from aiapp_service.retrieval.opening import vector_stores
 from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from aiapp_service.jobs.queues import Queues
-    from aiapp_service.retrieval.service import VectorStores
     from aiapp_service.storage.files import Files
     from aiapp_service.stores.postgres import Database
 
@@ -53,7 +51,6 @@ def application(
     database: "Database | None" = None,
     queues: "Queues | None" = None,
     files: "Files | None" = None,
-    stores: "VectorStores | None" = None,
 ) -> web.Application:
     """The aiohttp application; `database` holds what /v1/usage tells, `queues` what /v1/jobs does, and so on."""
     config = gateway.current.config
@@ -67,8 +64,8 @@ def application(
     UsageApi(database, gateway).add_to(app)
     JobsApi(queues, gateway).add_to(app)
     FilesApi(files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE).add_to(app)
-    VectorStoresApi(stores).add_to(app)
-    VectorStoreFilesApi(stores).add_to(app)
+    VectorStoresApi(gateway).add_to(app)
+    VectorStoreFilesApi(gateway).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
@@ -92,7 +89,6 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             around.database,
             around.queues,
             around.files,
-            vector_stores(gateway, around),
         )
         runner = await listen(app, host, port, drain_seconds=config.drain_seconds)
         watches = [

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from aiapp_service.gateway import Gateway
 from aiapp_service.http import bodies
 from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import ApiError, bad_request
@@ -27,12 +28,12 @@ _STATUS = ("in_progress", "completed", "failed", "cancelled")
 class VectorStoreFilesApi:
     """Handlers below /v1/vector_stores/STORE/files and .../file_batches."""
 
-    def __init__(self, stores: "VectorStores | None") -> None:
-        self._given = stores
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     @property
     def _stores(self) -> "VectorStores":
-        return present(self._given)
+        return present(self._gateway.current.vector_stores)
 
     def add_to(self, app: web.Application) -> None:
         """Register the paths."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from aiapp_service.gateway import Gateway
 from aiapp_service.http import bodies
 from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import bad_request
@@ -26,8 +27,12 @@ _MOST_QUERY = 8192
 class VectorStoresApi:
     """Handlers of vector stores themselves, and of searches."""
 
-    def __init__(self, stores: "VectorStores | None") -> None:
-        self._stores = stores
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    @property
+    def _stores(self) -> "VectorStores":
+        return present(self._gateway.current.vector_stores)
 
     def add_to(self, app: web.Application) -> None:
         """Register the paths."""
@@ -43,7 +48,7 @@ class VectorStoresApi:
         from aiapp_service.http.store_attaching import attach, new_files  # noqa: PLC0415  # loads the driver
         from aiapp_service.retrieval.attributes import metadata  # noqa: PLC0415
 
-        stores, principal = present(self._stores), request[CALL].principal
+        stores, principal = self._stores, request[CALL].principal
         body = await bodies.read_object(request)
         with answered():
             model = stores.embedding_model
@@ -58,7 +63,7 @@ class VectorStoresApi:
         """GET /v1/vector_stores?limit=&order=&after=&before="""
         from aiapp_service.retrieval.rows import Counts  # noqa: PLC0415
 
-        stores, tenant, page = present(self._stores), request[CALL].principal.tenant, page_of(request.query)
+        stores, tenant, page = self._stores, request[CALL].principal.tenant, page_of(request.query)
         with answered():
             found = await stores.stores.page(tenant, page)
             counts = await stores.stores.counts(tenant, [store.id for store in found])
@@ -74,7 +79,7 @@ class VectorStoresApi:
         """POST /v1/vector_stores/STORE: name, metadata, expires_after; what is not given stays."""
         from aiapp_service.retrieval.attributes import metadata  # noqa: PLC0415
 
-        stores, store = present(self._stores), await self._asked(request)
+        stores, store = self._stores, await self._asked(request)
         body, changes = await bodies.read_object(request), dict[str, Any]()
         if body.get("name") is not None:
             changes["name"] = _name(body)
@@ -89,7 +94,7 @@ class VectorStoresApi:
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /v1/vector_stores/STORE: with all that is in it, but the uploaded files."""
-        stores, store = present(self._stores), await self._asked(request)
+        stores, store = self._stores, await self._asked(request)
         with answered():
             await stores.index.delete(request[CALL].principal.tenant, store.id)
         return web.json_response({"id": store.id, "object": "vector_store.deleted", "deleted": True})
@@ -98,7 +103,7 @@ class VectorStoresApi:
         """POST /v1/vector_stores/STORE/search: query, filters, max_num_results, ranking_options."""
         from aiapp_service.retrieval.ranking import wanted  # noqa: PLC0415
 
-        stores, store = present(self._stores), await self._asked(request)
+        stores, store = self._stores, await self._asked(request)
         body = await bodies.read_object(request)
         queries, how = _queries(body), wanted(body)
         call = request[CALL]
@@ -118,13 +123,13 @@ class VectorStoresApi:
         )
 
     async def _asked(self, request: web.Request) -> "Store":
-        return await the_store(present(self._stores), request[CALL].principal.tenant, request.match_info["store"])
+        return await the_store(self._stores, request[CALL].principal.tenant, request.match_info["store"])
 
     async def _one(self, tenant: str, store: "Store") -> web.Response:
         from aiapp_service.retrieval.rows import Counts  # noqa: PLC0415
 
         with answered():
-            counts = await present(self._stores).stores.counts(tenant, [store.id])
+            counts = await self._stores.stores.counts(tenant, [store.id])
         return web.json_response(store_document(store, *counts.get(store.id, (Counts(), 0))))
 
 

@@ -46,7 +46,7 @@ Factory = Callable[[Parts], Handler]
 REGISTRY: Mapping[str, Mapping[str, Factory]] = {
     "embeddings": {
         "embed": lambda parts: embeddings.handler(parts.gateway, parts.metrics, parts.ledger),
-        "ingest": lambda parts: ingest(parts.gateway, parts.around),
+        "ingest": lambda parts: ingest(parts.gateway),
     },
     "batches": {},
     "fine-tune": {},

@@ -26,6 +26,10 @@ class Usage:
     audio_input: int = 0
     audio_output: int = 0
 
+    def __add__(self, other: "Usage") -> "Usage":
+        """Tokens of both."""
+        return Usage(**{name: count + getattr(other, name) for name, count in vars(self).items()})
+
     def by_type(self) -> dict[str, int]:
         """Tokens by the label of the metric; types without any are left out."""
         return {name: count for name, count in vars(self).items() if count > 0}

@@ -42,6 +42,7 @@ class Call:
     usage: Usage | None = None
     estimated: bool = False  # usage was not told by the backend
     cost: Decimal | None = None
+    rounds: "list[Call]" = field(default_factory=list)  # calls of backends that this one is made of, if there are
     caching: Caching = Caching.USE
     cache: str = ""  # "exact" or "semantic" where the answer came from there
     headers: dict[str, str] = field(default_factory=dict)

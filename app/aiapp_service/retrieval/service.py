@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiapp_service.config import ServiceConfig
-from aiapp_service.gateway import Gateway
+from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.principal import Principal
 from aiapp_service.retrieval.embedding import Embedder, noting
 from aiapp_service.retrieval.filters import Filter
@@ -41,21 +41,19 @@ class Wanted:
 
 
 class VectorStores:
-    """For a process; `gateway` tells which models there are."""
+    """Of one configuration; `router` knows its models."""
 
-    def __init__(self, gateway: Gateway, around: Surroundings, database: "Database", index: Index) -> None:
-        self._gateway = gateway
+    def __init__(
+        self, config: ServiceConfig, router: Router, around: Surroundings, database: "Database", index: Index
+    ) -> None:
+        self._config = config
+        self._router = router
         self._around = around
         self.stores = StoreRows(database)
         self.files = FileRows(database)
         self.batches = BatchRows(database)
         self.index = index
         self._note = noting(around.metrics, around.ledger)
-
-    @property
-    def config(self) -> ServiceConfig:
-        """The configuration of now."""
-        return self._gateway.current.config
 
     @property
     def contents(self) -> "Files":
@@ -75,7 +73,7 @@ class VectorStores:
         Raises:
             NotHere: none is chosen.
         """
-        model = self.config.vector_store.embedding_model
+        model = self._config.vector_store.embedding_model
         if model is None:
             raise NotHere(
                 "vector stores need an embedding model: name an entry of spec.models of kind Embedding"
@@ -90,15 +88,15 @@ class VectorStores:
         Raises:
             NotHere: there is no Redis, or no worker that would read files.
         """
-        served = any(QUEUE in worker.queues for worker in self.config.workers)
+        served = any(QUEUE in worker.queues for worker in self._config.workers)
         if self._around.queues is None or not served:
             what = f"files are read by a worker: add an entry with queues: [{QUEUE}] to spec.workers"
             raise NotHere(what if self._around.queues is not None else "files are read by jobs: they need spec.redis")
         return self._around.queues
 
     def embedder(self) -> Embedder:
-        """With the routes of now."""
-        return Embedder(self._gateway.current.router, self._note)
+        """Asks the models of the configuration."""
+        return Embedder(self._router, self._note)
 
     async def read(self, tenant: str, files: Sequence[StoreFile], key: str) -> None:
         """Have files read that were put into a store.

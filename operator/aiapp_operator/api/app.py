@@ -12,6 +12,7 @@ from aiapp_operator.api.data import ManagedPostgres, ManagedRedis, Postgres, Red
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.models import Model, Provider
 from aiapp_operator.api.monitoring import Monitoring
+from aiapp_operator.api.retrieval import VectorStore
 from aiapp_operator.api.serving import Api, Worker
 from aiapp_operator.api.status import AIAppStatus
 
@@ -93,6 +94,9 @@ class AIAppSpec(ApiModel):
         default_factory=lambda: Redis(managed=ManagedRedis()),
         description="The job queue and cache: managed (default) or external.",
     )
+    vector_store: VectorStore | None = Field(
+        default=None, description="Where the vectors of vector stores are kept; unset: no vector stores."
+    )
     migrations: Toggle = Field(
         default_factory=Toggle,
         description="Schema migrations that run before each new revision of the service.",
@@ -121,6 +125,12 @@ class AIAppSpec(ApiModel):
             "!has(self.cache) || !has(self.cache.semantic) || (has(self.models) && self.models.exists(m, "
             "m.name == self.cache.semantic.embeddingModel && has(m.kind) && m.kind == 'Embedding'))",
             "cache.semantic.embeddingModel must be the name of an entry of spec.models with kind Embedding",
+        ),
+        Rule(
+            "!has(self.vectorStore) || !has(self.vectorStore.embeddingModel) || (has(self.models) && "
+            "self.models.exists(m, m.name == self.vectorStore.embeddingModel && has(m.kind) && "
+            "m.kind == 'Embedding'))",
+            "vectorStore.embeddingModel must be the name of an entry of spec.models with kind Embedding",
         ),
     )
 

@@ -20,6 +20,7 @@ API_KEYS_DIR = "/etc/aiapp/api-keys"
 POSTGRES_URL = "postgres/url"
 REDIS_URL = "redis/url"
 JWKS = "jwt/jwks.json"
+VECTOR_STORE_KEY = "vector-store/key"
 CHECK = "check-secrets"
 
 
@@ -84,11 +85,20 @@ def guardrail_credentials(app: AIApp) -> tuple[Credential, ...]:
     )
 
 
+def vector_store_credential(app: AIApp) -> Credential | None:
+    """The API key of the store of vectors, where it has one."""
+    wanted = app.spec.vector_store
+    place = None if wanted is None else wanted.qdrant or wanted.pinecone
+    if place is None or place.api_key_secret_ref is None:
+        return None
+    return Credential(place.api_key_secret_ref.name, place.api_key_secret_ref.key, VECTOR_STORE_KEY)
+
+
 def service_credentials(app: AIApp) -> tuple[Credential, ...]:
     """What API and worker pods use."""
     databases = (postgres_credential(app), redis_credential(app))
-    jwks = jwks_credential(app)
-    return (*databases, *provider_credentials(app), *((jwks,) if jwks else ()), *guardrail_credentials(app))
+    others = [found for found in (jwks_credential(app), vector_store_credential(app)) if found is not None]
+    return (*databases, *provider_credentials(app), *others, *guardrail_credentials(app))
 
 
 def credentials_volume(credentials: tuple[Credential, ...]) -> Manifest:

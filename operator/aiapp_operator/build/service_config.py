@@ -10,7 +10,7 @@ from aiapp_operator.api import models as api
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.build import addresses, credentials, service_access, service_content
+from aiapp_operator.build import addresses, credentials, service_access, service_content, service_retrieval
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.duration import seconds
 from aiapp_operator.build.metadata import child
@@ -68,6 +68,7 @@ def service_config(app: AIApp) -> service.ServiceConfig:
             prompts=service_content.prompts(app),
             guardrails=service_content.guardrails(app),
             cache=service_content.cache(app),
+            vector_store=service_retrieval.vector_store(app),
             tracing=_tracing(app),
             workers=tuple(
                 service.WorkerConfig(name=w.name, queues=tuple(w.queues), concurrency=w.concurrency)

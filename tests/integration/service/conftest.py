@@ -30,7 +30,6 @@ from aiapp_service.http.api import application
 from aiapp_service.http.server import listen
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.llm.router import Router
-from aiapp_service.retrieval.opening import vector_stores
 from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 from tests.integration.servers.postgres import Postgres, postgres, programs_with_vector
@@ -106,8 +105,7 @@ async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncI
         def document() -> Mapping[str, Any]:
             return health.document(dependencies, gateway.current.router)
 
-        stores = vector_stores(gateway, around)
-        app = application(gateway, metrics, lambda: "", document, around.database, around.queues, around.files, stores)
+        app = application(gateway, metrics, lambda: "", document, around.database, around.queues, around.files)
         runner = await listen(app, "127.0.0.1", 0, drain_seconds=drain_seconds)
         try:
             service = Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, gateway, metrics)

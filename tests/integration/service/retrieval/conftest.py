@@ -12,7 +12,7 @@ from aiapp_service.db.migrate import migrate
 from aiapp_service.retrieval import chunk_table, table
 from aiapp_service.storage import file_rows
 from aiapp_service.stores.postgres import Database
-from tests.integration.servers.objects import ObjectServer
+from tests.integration.servers.objects import ObjectServer, object_server
 from tests.integration.servers.postgres import Postgres
 from tests.integration.servers.redis import RedisServer, redis_server
 from tests.integration.service.retrieval.keeping import Keeping
@@ -64,3 +64,10 @@ def redis(one_redis: RedisServer) -> RedisServer:
 @pytest.fixture
 def keeping(url_file: Path, redis: RedisServer, object_store: ObjectServer, tmp_path: Path) -> Keeping:
     return Keeping(url_file, redis, object_store, tmp_path)
+
+
+@pytest.fixture(scope="package")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """One for all tests of the package."""
+    with object_server(tmp_path_factory.mktemp("objects") / "home") as server:
+        yield server

@@ -112,6 +112,7 @@ async def filled(
 async def settled(ask: Callable[[], Any], right: Callable[[Any], bool]) -> Any:
     """What `ask` gives when it is right."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not right(found := await ask()):
-            await asyncio.sleep(0.05)
-    return found
+        while True:
+            if right(found := await ask()):
+                return found
+            await asyncio.sleep(0.02)
