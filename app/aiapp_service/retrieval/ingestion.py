@@ -17,7 +17,7 @@ from typing import Any
 from aiapp_service.jobs.bull import ATTEMPTS
 from aiapp_service.jobs.job import Job, JobCancelled, JobRefused
 from aiapp_service.pipeline.principal import Principal
-from aiapp_service.retrieval import chunking
+from aiapp_service.retrieval import chunking, tokens
 from aiapp_service.retrieval.chunking import Chunk
 from aiapp_service.retrieval.embedding import MOST_TEXTS, Embedder
 from aiapp_service.retrieval.index import Embedded, Gone, Place
@@ -42,6 +42,7 @@ class Ingestion:
     def __init__(self, stores: Callable[[], VectorStores | None]) -> None:
         self._stores = stores
         self._reader = Reader()
+        self._loading, self._loaded = asyncio.Lock(), asyncio.Event()
 
     async def handle(self, job: Job) -> dict[str, Any]:
         """Do the job.
@@ -53,7 +54,15 @@ class Ingestion:
         stores = self._stores()
         if stores is None:
             raise JobRefused("vector stores need PostgreSQL: give the app one with spec.postgres")
+        if not self._loaded.is_set():
+            await self._load()
         return await Reading(stores, self._reader, job).run()
+
+    async def _load(self) -> None:
+        async with self._loading:
+            if not self._loaded.is_set():
+                await asyncio.to_thread(tokens.load)
+                self._loaded.set()
 
 
 class Reading:

@@ -24,6 +24,11 @@ def _encoding() -> "bpe_openai.Encoding":
     return bpe_openai.get_encoding(ENCODING)
 
 
+def load() -> None:
+    """Load the table now: it takes a second or two of a processor, which an event loop does not have."""
+    _encoding()
+
+
 def starts(text: str) -> list[int]:
     """Where in `text` each of its tokens begins, in characters.
 

@@ -25,6 +25,8 @@ from tests.integration.service.retrieval.pinecone_server import KEY, PineconeSer
 
 TENANT = "acme"
 QDRANT_URL = "AIAPP_TEST_QDRANT_URL"
+# The one inside the client has none, and says so.
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
 
 class Stores:
