@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from qdrant_client import AsyncQdrantClient
 
 from aiapp_service.config import PineconeConfig, QdrantConfig
+from aiapp_service.retrieval import pgvector
 from aiapp_service.retrieval.chunking import Chunk
 from aiapp_service.retrieval.filters import parse
 from aiapp_service.retrieval.index import Embedded, Gone, Hit, Index, Place, Query
@@ -290,3 +291,14 @@ async def test_many_at_once(index: Index, stores: Stores) -> None:
         *(added(index, place, embedded(0, f"Text {n}.", 1, n, 0, 0)) for n, place in enumerate(places))
     )
     assert len(await index.search(Query(TENANT, store, 50, vector=[1, 0, 0, 0]))) == 20
+
+
+async def test_a_large_store_is_searched_by_its_index(
+    database: Database, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgvector, "MOST_EXACT", 1)
+    index = PgvectorIndex(database)
+    store = await animals(index, stores)
+    hits = await index.search(Query(TENANT, store, 2, vector=[1, 0, 0, 0]))
+    assert numbers(hits) == [("cats", 0), ("cats", 1)]
+    assert numbers(await index.search(Query(TENANT, store, 1, vector=[1, 0, 0, 0], text="trout")))
