@@ -1,5 +1,7 @@
 """Configuration -> what runs: routes and stages."""
 
+from typing import TYPE_CHECKING
+
 from aiapp_service.config import ServiceConfig
 from aiapp_service.files import WatchedFiles
 from aiapp_service.gateway import Gateway, Running
@@ -10,7 +12,12 @@ from aiapp_service.pipeline.accounting import accounting
 from aiapp_service.pipeline.dispatch import dispatching
 from aiapp_service.pipeline.exchange import Stage, pipeline
 from aiapp_service.prompts.stage import Prompts
+from aiapp_service.retrieval.opening import vector_stores
+from aiapp_service.retrieval.tool.stage import searching
 from aiapp_service.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from aiapp_service.retrieval.service import VectorStores
 
 
 def gateway(config: ServiceConfig, around: Surroundings) -> Gateway:
@@ -24,12 +31,19 @@ def build(config: ServiceConfig, around: Surroundings, before: Running | None = 
     router = setup.router(config, around.session, around.metrics, around.rng, known)
     files = WatchedFiles(before.files if before is not None else None)
     prompts = Prompts(config.prompts, files)
-    run = pipeline(_stages(config, around, router, prompts, files), dispatching(router))
-    return Running(config, router, run, around.entrance.doorkeeper(config), around.responses, prompts, files)
+    stores = vector_stores(config, router, around)
+    run = pipeline(_stages(config, around, router, prompts, files, stores), dispatching(router))
+    doorkeeper = around.entrance.doorkeeper(config)
+    return Running(config, router, run, doorkeeper, around.responses, prompts, files, stores)
 
 
 def _stages(
-    config: ServiceConfig, around: Surroundings, router: Router, prompts: Prompts, files: WatchedFiles
+    config: ServiceConfig,
+    around: Surroundings,
+    router: Router,
+    prompts: Prompts,
+    files: WatchedFiles,
+    stores: "VectorStores | None",
 ) -> list[Stage]:
     """From the outermost to the innermost."""
     limited = limits(config, around.shared_limits, around.local_limits, around.metrics)
@@ -42,6 +56,7 @@ def _stages(
         prompts.stage,
         *_guarding(config, around, files),
         *([] if limited is None else [limited.admit]),
+        searching(stores),
         *_caching(config, router, around),
     ]
 

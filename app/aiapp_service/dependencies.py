@@ -53,4 +53,12 @@ def open_probes(config: ServiceConfig) -> dict[str, Probe]:
         from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
 
         probes["storage"] = ObjectStore(config.object_store)
+    if config.vector_store.qdrant is not None:
+        from aiapp_service.retrieval.qdrant import open_qdrant  # noqa: PLC0415
+
+        probes["vectors"] = open_qdrant(config.vector_store.qdrant, config.app)
+    if config.vector_store.pinecone is not None:
+        from aiapp_service.retrieval.pinecone import open_pinecone  # noqa: PLC0415
+
+        probes["vectors"] = open_pinecone(config.vector_store.pinecone)
     return probes

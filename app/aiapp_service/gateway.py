@@ -5,6 +5,7 @@ A request keeps what it began with to its end, so a new configuration neither dr
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from aiapp_service.auth.doorkeeper import Doorkeeper
 from aiapp_service.config import ServiceConfig
@@ -14,6 +15,9 @@ from aiapp_service.llm.tuned import Tuned, joined
 from aiapp_service.pipeline.exchange import Next
 from aiapp_service.prompts.stage import Prompts
 from aiapp_service.responses.store import ResponseStore
+
+if TYPE_CHECKING:
+    from aiapp_service.retrieval.service import VectorStores
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Running:
     responses: ResponseStore
     prompts: Prompts
     files: WatchedFiles
+    vector_stores: "VectorStores | None" = None
 
 
 class Gateway:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiapp_service.billing.ledger import Ledger
     from aiapp_service.jobs.queues import Queues
     from aiapp_service.limits.shared import SharedLimits
+    from aiapp_service.retrieval.index import Index
     from aiapp_service.storage.files import Files
     from aiapp_service.storage.objects import ObjectStore
     from aiapp_service.stores.outbox import Outbox
@@ -47,6 +48,7 @@ class Surroundings:
     responses: ResponseStore = field(default_factory=LocalResponses)
     tracing: "Tracing | None" = None
     queues: "Queues | None" = None
+    index: "Index | None" = None
 
     @classmethod
     def of(cls, config: ServiceConfig, session: aiohttp.ClientSession, metrics: Metrics) -> Self:
@@ -94,6 +96,7 @@ class Surroundings:
             responses=responses,
             tracing=_tracing(config, session),
             queues=queues,
+            index=_index(config, database),
         )
 
     @cached_property
@@ -115,11 +118,20 @@ class Surroundings:
         if self.shared_limits is not None:
             self.shared_limits.close()
         # What waits goes out before the connections it goes by.
-        for store in (self.ledger, self.outbox, self.queues, self.redis, self.cache_redis, self.database, self.objects):
+        stores = (self.ledger, self.outbox, self.queues, self.redis, self.cache_redis, self.index)
+        for store in (*stores, self.database, self.objects):
             if store is not None:
                 await store.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
+
+
+def _index(config: ServiceConfig, database: "Database | None") -> "Index | None":
+    if database is None:
+        return None
+    from aiapp_service.retrieval.setup import open_index  # noqa: PLC0415
+
+    return open_index(config, database)
 
 
 def _objects(config: ServiceConfig) -> "ObjectStore | None":

@@ -27,6 +27,8 @@ from aiapp_service.http.probes import add_probes
 from aiapp_service.http.responses import ResponsesApi
 from aiapp_service.http.server import listen, stop_signals
 from aiapp_service.http.usage import UsageApi
+from aiapp_service.http.vector_store_files import VectorStoreFilesApi
+from aiapp_service.http.vector_stores import VectorStoresApi
 from aiapp_service.llm import monitor, replicas
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.reload import watch_file
@@ -48,11 +50,9 @@ def application(
     metrics: Metrics,
     ready: Callable[[], str],
     health_document: Callable[[], Mapping[str, Any]],
-    database: "Database | None" = None,
-    files: "Files | None" = None,
-    queues: "Queues | None" = None,
+    around: Surroundings,
 ) -> web.Application:
-    """The aiohttp application; `database` holds what /v1/usage tells, `files` and `queues` what those APIs do."""
+    """The aiohttp application: every API, whatever of `around` is there for it."""
     config = gateway.current.config
     app = web.Application(
         client_max_size=MOST_BODY_BYTES, middlewares=[observing(metrics), preflights(gateway), authenticating(gateway)]
@@ -61,11 +61,13 @@ def application(
     OpenAIApi(gateway, metrics, config.app).add_to(app)
     MessagesApi(gateway, metrics).add_to(app)
     ResponsesApi(gateway, metrics).add_to(app)
-    UsageApi(database, gateway).add_to(app)
-    FilesApi(files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE).add_to(app)
-    JobsApi(queues, gateway).add_to(app)
-    BatchesApi(database, files, queues).add_to(app)
-    FineTuningApi(gateway, database, files, queues).add_to(app)
+    UsageApi(around.database, gateway).add_to(app)
+    FilesApi(around.files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE).add_to(app)
+    JobsApi(around.queues, gateway).add_to(app)
+    BatchesApi(around.database, around.files, around.queues).add_to(app)
+    FineTuningApi(gateway, around.database, around.files, around.queues).add_to(app)
+    VectorStoresApi(gateway).add_to(app)
+    VectorStoreFilesApi(gateway).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
     return app
 
@@ -86,9 +88,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
             metrics,
             lambda: "the service is stopping" if stop.is_set() else "",
             lambda: health.document(dependencies, gateway.current.router, gateway.current.files.problems()),
-            around.database,
-            around.files,
-            around.queues,
+            around,
         )
         runner = await listen(app, host, port, drain_seconds=config.drain_seconds)
         watches = [

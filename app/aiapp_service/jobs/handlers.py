@@ -9,6 +9,7 @@ from aiapp_service.gateway import Gateway
 from aiapp_service.jobs import embeddings
 from aiapp_service.jobs.job import Handler, Job, JobRefused
 from aiapp_service.jobs.queues import Queues
+from aiapp_service.retrieval.opening import ingest
 from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
 
@@ -70,7 +71,10 @@ def _fine_tuning_watches(parts: Parts) -> "list[asyncio.Task[None]]":
 
 
 REGISTRY: Mapping[str, Mapping[str, Factory]] = {
-    "embeddings": {"embed": lambda parts: embeddings.handler(parts.gateway, parts.metrics, parts.ledger)},
+    "embeddings": {
+        "embed": lambda parts: embeddings.handler(parts.gateway, parts.metrics, parts.ledger),
+        "ingest": lambda parts: ingest(parts.gateway),
+    },
     "batches": {"batch": _batches},
     "fine-tune": {"fine-tuning": _fine_tuning},
 }

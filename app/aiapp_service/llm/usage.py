@@ -31,6 +31,10 @@ class Usage:
         """Whether there are no tokens with prices of their own."""
         return not (self.cached or self.reasoning or self.cache_write or self.audio_input or self.audio_output)
 
+    def __add__(self, other: "Usage") -> "Usage":
+        """Tokens of both."""
+        return Usage(**{name: count + getattr(other, name) for name, count in vars(self).items()})
+
     def by_type(self) -> dict[str, int]:
         """Tokens by the label of the metric; types without any are left out."""
         return {name: count for name, count in vars(self).items() if count > 0}

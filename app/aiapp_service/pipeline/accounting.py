@@ -6,6 +6,7 @@ where the backend did not tell the usage it is estimated, and flagged.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from aiapp_service.llm.upstream import Endpoint
@@ -25,7 +26,7 @@ def accounting(*settles: Settle) -> Stage:
 
     async def account(exchange: Exchange, following: Next) -> Outcome:
         async def over() -> None:
-            _complete(exchange)
+            complete(exchange)
             for settle in settles:
                 await settle(exchange)
 
@@ -35,14 +36,31 @@ def accounting(*settles: Settle) -> Stage:
     return account
 
 
-def _complete(exchange: Exchange) -> None:
+def complete(exchange: Exchange) -> None:
+    """What the call has used and cost, as far as that is known."""
     call = exchange.call
+    if call.rounds:
+        _add_up(call)
+        return
     if not call.worked or call.backend is None or call.cache:
         return
     if call.usage is None or not call.complete:
         call.usage = _estimated(exchange)
         call.estimated = True
     call.cost = cost_of(call.usage, call.backend.price)
+
+
+def _add_up(call: Call) -> None:
+    """What its rounds have used; an unknown price makes the sum unknown."""
+    billed = [one for one in call.rounds if one.worked and one.usage is not None]
+    if not billed:
+        return
+    call.worked, call.backend = True, billed[-1].backend
+    call.complete = all(one.complete for one in call.rounds)
+    call.estimated = any(one.estimated for one in billed)
+    call.usage = sum((one.usage for one in billed if one.usage is not None), Usage())
+    costs = [one.cost for one in billed if one.cost is not None]
+    call.cost = sum(costs, Decimal(0)) if len(costs) == len(billed) else None
 
 
 def _estimated(exchange: Exchange) -> Usage:

@@ -43,6 +43,7 @@ class Call:
     estimated: bool = False  # usage was not told by the backend
     cost: Decimal | None = None
     billed_apart: bool = False  # whoever made the call writes its row of the ledger
+    rounds: "list[Call]" = field(default_factory=list)  # calls of backends that this one is made of, if there are
     caching: Caching = Caching.USE
     cache: str = ""  # "exact" or "semantic" where the answer came from there
     headers: dict[str, str] = field(default_factory=dict)

@@ -8,11 +8,14 @@ wire format of OpenAI's chat completions: `Exchange.body` is such a request, `Wh
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiapp_service.llm.router import Route
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.call import Call
+
+if TYPE_CHECKING:
+    from aiapp_service.retrieval.tool.calls import SearchCall
 
 JSON = "application/json"
 
@@ -26,6 +29,8 @@ class Exchange:
     endpoint: Endpoint
     body: dict[str, Any]
     variables: Sequence[str] = ()  # texts that the client put into a prompt
+    # Searches of the tool `file_search`, for a face that tells of them; None: it does not.
+    searches: "list[SearchCall] | None" = None
     cleanup: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property

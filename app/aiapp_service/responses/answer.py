@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiapp_service.http.errors import ApiError
@@ -16,8 +16,8 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 _THOUGHTS = ("reasoning_content", "reasoning")
 
 
-def respond(document: Mapping[str, Any], body: bytes) -> dict[str, Any]:
-    """The response that began as `document`, of the chat completion in `body`.
+def respond(document: Mapping[str, Any], body: bytes, searches: Sequence[Item] = ()) -> dict[str, Any]:
+    """The response that began as `document`, of the chat completion in `body`, after these searches.
 
     Raises:
         ApiError: this is no chat completion.
@@ -25,7 +25,7 @@ def respond(document: Mapping[str, Any], body: bytes) -> dict[str, Any]:
     try:
         completion = json.loads(body)
         choice = completion["choices"][0]
-        output = _output(choice["message"], choice, document["id"])
+        output = _output(choice["message"], choice, document["id"], searches)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         why = "the backend answered with something that is no chat completion"
         raise ApiError(502, why, type_="server_error", code="backend_failed") from error
@@ -33,8 +33,8 @@ def respond(document: Mapping[str, Any], body: bytes) -> dict[str, Any]:
     return ended({**document, **tier(completion)}, output, finish, usage_of(completion))
 
 
-def _output(message: dict[str, Any], choice: dict[str, Any], response: str) -> list[Item]:
-    output: list[Item] = []
+def _output(message: dict[str, Any], choice: dict[str, Any], response: str, searches: Sequence[Item]) -> list[Item]:
+    output: list[Item] = list(searches)
 
     def name(prefix: str) -> str:
         return ids.of_item(prefix, response, len(output))
@@ -43,7 +43,7 @@ def _output(message: dict[str, Any], choice: dict[str, Any], response: str) -> l
         output.append(items.reasoning(name("rs"), COMPLETED, [items.summary_part(thoughts)]))
     content = []
     if text := message.get("content"):
-        content.append(items.text_part(text, logprobs_in(choice)))
+        content.append(items.text_part(text, logprobs_in(choice), message.get("annotations")))
     if refusal := message.get("refusal"):
         content.append(items.refusal_part(refusal))
     if content:
@@ -52,7 +52,7 @@ def _output(message: dict[str, Any], choice: dict[str, Any], response: str) -> l
         function = call["function"]
         arguments = function.get("arguments") or ""
         output.append(items.function_call(name("fc"), COMPLETED, call["id"], function["name"], arguments))
-    if output:
+    if len(output) > len(searches):
         # Where the model had to stop short it did so in the last one.
         output[-1]["status"] = status_after(choice.get("finish_reason"))
     return output

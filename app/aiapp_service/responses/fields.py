@@ -7,6 +7,8 @@ from aiapp_service.http.errors import ApiError, bad_request
 Fields = dict[str, Any]
 
 _LOGPROBS = "message.output_text.logprobs"
+_RESULTS = "file_search_call.results"
+_SEARCH = "file_search"
 
 
 def refuse_unsupported(body: Fields) -> None:
@@ -40,6 +42,8 @@ def tools(body: Fields) -> Fields:
     if choice is None or choice in ("auto", "none", "required"):
         return {"tools": functions} if choice is None else {"tools": functions, "tool_choice": choice}
     kind = choice.get("type") if isinstance(choice, dict) else None
+    if kind == _SEARCH:
+        return {"tools": functions, "tool_choice": choice}
     if kind == "function":
         return {"tools": functions, "tool_choice": {"type": "function", "function": {"name": choice.get("name")}}}
     if kind == "allowed_tools":
@@ -50,8 +54,11 @@ def tools(body: Fields) -> Fields:
 
 def _function(tool: Any, place: str) -> Fields:
     kind = tool.get("type") if isinstance(tool, dict) else None
+    if kind == _SEARCH:
+        # It is looked at where it is run.
+        return dict(tool)
     if kind != "function":
-        message = f"{place}.type: {str(kind)[:50]!r} is not supported; the only tools are functions of the client's own"
+        message = f"{place}.type: {str(kind)[:50]!r} is not supported; there are function and file_search"
         raise _unsupported(f"{place}.type", message)
     if not isinstance(tool.get("name"), str):
         raise bad_request(f"{place}.name is required, and has to be a string", f"{place}.name")
@@ -63,7 +70,7 @@ def _allowed(functions: list[Fields], choice: Fields) -> Fields:
     """The model is told of these functions alone: few backends know the word."""
     listed = choice.get("tools")
     names = {tool.get("name") for tool in listed if isinstance(tool, dict)} if isinstance(listed, list) else set()
-    allowed = [function for function in functions if function["function"]["name"] in names]
+    allowed = [function for function in functions if function.get("function", {}).get("name") in names]
     if not allowed:
         raise bad_request("tool_choice.tools has to name at least one of tools", "tool_choice.tools")
     mode = choice.get("mode", "auto")
@@ -107,6 +114,12 @@ def logprobs(body: Fields) -> Fields:
     if not most and not (isinstance(include, list) and _LOGPROBS in include):
         return {}
     return {"logprobs": True, "top_logprobs": most} if most else {"logprobs": True}
+
+
+def wants_results(body: Fields) -> bool:
+    """Whether `include` asks for what searches have found."""
+    include = body.get("include")
+    return isinstance(include, list) and _RESULTS in include
 
 
 def _object(body: Fields, name: str) -> Fields:

@@ -7,7 +7,7 @@ import re
 import uuid
 
 _RESPONSE = re.compile(r"resp_([0-9a-f]{32})")
-_ITEM = re.compile(r"(?:msg|rs|fc)_([0-9a-f]{32})_\d{1,4}")
+_ITEM = re.compile(r"(?:msg|rs|fc|fs)_([0-9a-f]{32})_\d{1,4}")
 
 
 def new_response() -> str:

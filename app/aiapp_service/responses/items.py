@@ -5,16 +5,20 @@ Shapes: https://platform.openai.com/docs/api-reference/responses/object
 
 from typing import Any
 
+from aiapp_service.retrieval.tool.calls import SearchCall
+
 Item = dict[str, Any]
 
 IN_PROGRESS = "in_progress"
 COMPLETED = "completed"
 INCOMPLETE = "incomplete"
+SEARCHING = "searching"
+FAILED = "failed"
 
 
-def text_part(text: str, logprobs: list[Any]) -> Item:
-    """A part of a message: what the model says."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
+def text_part(text: str, logprobs: list[Any], annotations: list[Item] | None = None) -> Item:
+    """A part of a message: what the model says, and where it has that from."""
+    return {"type": "output_text", "text": text, "annotations": annotations or [], "logprobs": logprobs}
 
 
 def refusal_part(refusal: str) -> Item:
@@ -35,6 +39,17 @@ def reasoning(name: str, status: str, summary: list[Item]) -> Item:
 def summary_part(text: str) -> Item:
     """A part of the reasoning."""
     return {"type": "summary_text", "text": text}
+
+
+def file_search_call(name: str, status: str, call: SearchCall, *, results: bool) -> Item:
+    """A search in files, which we have run for the model."""
+    found = call.results() if results else None
+    return {"id": name, "type": "file_search_call", "status": status, "queries": list(call.queries), "results": found}
+
+
+def status_of(call: SearchCall) -> str:
+    """How a search has ended."""
+    return FAILED if call.failed else COMPLETED
 
 
 def function_call(name: str, status: str, call_id: str, function: str, arguments: str) -> Item:

@@ -36,9 +36,10 @@ def _add(messages: list[Message], item: Item, place: str) -> None:
     elif kind == "function_call_output":
         call_id = _text(item, "call_id", place)
         messages.append({"role": "tool", "tool_call_id": call_id, "content": _content(item, "output", place)})
-    elif kind != "reasoning":
-        # What a model thought is not told to it again: chats have no place for it.
-        raise _unsupported(f"{place}.type", kind, "message, function_call, function_call_output, reasoning")
+    elif kind not in ("reasoning", "file_search_call"):
+        # What a model thought or looked for is not told to it again: chats have no place for it.
+        known = "message, function_call, function_call_output, file_search_call, reasoning"
+        raise _unsupported(f"{place}.type", kind, known)
 
 
 def _message(item: Item, place: str) -> Message:

@@ -72,6 +72,7 @@ class Asked:
     input: Sequence[Item]
     before: Sequence[Item]
     store: bool
+    results: bool = False  # searches are told with what they found
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class Given:
             raise bad_request("store has to be true or false", "store")
         name = ids.new_response()
         document = self._document(name, store=store is not False)
-        return Asked(self._chat(messages), document, _named(items, name), before, store is not False)
+        results = fields.wants_results(dict(self.body))
+        return Asked(self._chat(messages), document, _named(items, name), before, store is not False, results)
 
     def _before(self, records: Mapping[str, Record]) -> list[Item]:
         if self.previous is None:

@@ -8,6 +8,7 @@ from typing import Any
 from aiapp_service.responses import items
 from aiapp_service.responses.events import Events
 from aiapp_service.responses.items import IN_PROGRESS, Item
+from aiapp_service.retrieval.tool.calls import SearchCall
 
 
 class Spoken:
@@ -76,6 +77,7 @@ class SpokenMessage(Spoken):
         super().__init__(events, name, index)
         self._parts: list[Item] = []
         self._said: list[str] = []
+        self._annotations: list[Item] = []
         self._logprobs: list[Any] = []
 
     def document(self) -> Item:
@@ -89,6 +91,15 @@ class SpokenMessage(Spoken):
         self._logprobs.extend(logprobs)
         return opened + self._part("response.output_text.delta", delta=text, logprobs=logprobs)
 
+    def cite(self, annotation: Item) -> bytes:
+        """Where something in the text is from."""
+        opened = self._part_of("output_text")
+        self._annotations.append(annotation)
+        number = len(self._annotations) - 1
+        return opened + self._part(
+            "response.output_text.annotation.added", annotation_index=number, annotation=annotation
+        )
+
     def refusal(self, text: str) -> bytes:
         """A piece of the refusal."""
         opened = self._part_of("refusal")
@@ -99,7 +110,7 @@ class SpokenMessage(Spoken):
         if self._parts and self._parts[-1]["type"] == kind:
             return b""
         closed = self._said_all()
-        self._said, self._logprobs = [], []
+        self._said, self._logprobs, self._annotations = [], [], []
         self._parts.append(items.text_part("", []) if kind == "output_text" else items.refusal_part(""))
         return closed + self._part("response.content_part.added", part=self._parts[-1])
 
@@ -111,13 +122,36 @@ class SpokenMessage(Spoken):
             part = items.refusal_part(said)
             done = self._part("response.refusal.done", refusal=said)
         else:
-            part = items.text_part(said, self._logprobs)
+            part = items.text_part(said, self._logprobs, self._annotations)
             done = self._part("response.output_text.done", text=said, logprobs=self._logprobs)
         self._parts[-1] = part
         return done + self._part("response.content_part.done", part=part)
 
     def _part(self, type_: str, **fields: Any) -> bytes:
         return self._event(type_, content_index=len(self._parts) - 1, **fields)
+
+
+class SpokenSearch(Spoken):
+    """A search in files that we have run: it is over when it is told of."""
+
+    def __init__(self, events: Events, name: str, index: int, call: SearchCall, *, results: bool) -> None:
+        super().__init__(events, name, index)
+        self._call = call
+        self._results = results
+
+    def document(self) -> Item:
+        """The item."""
+        over = self.status != IN_PROGRESS
+        call = self._call if over else SearchCall(self._call.queries)
+        return items.file_search_call(self.name, self.status, call, results=self._results and over)
+
+    def begin(self) -> bytes:
+        """The item, and that the search goes on."""
+        begun = super().begin() + self._event("response.file_search_call.in_progress")
+        return begun + self._event("response.file_search_call.searching")
+
+    def _said_all(self) -> bytes:
+        return b"" if self._call.failed else self._event("response.file_search_call.completed")
 
 
 class SpokenCall(Spoken):

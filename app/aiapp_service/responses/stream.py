@@ -1,16 +1,17 @@
 """The chunks of a streamed chat completion -> the events of a streamed response."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiapp_service.http.errors import ApiError
 from aiapp_service.llm.sse import DONE, Splitter, data_of
 from aiapp_service.llm.usage import Usage, usage_of
-from aiapp_service.responses import answer, ids
+from aiapp_service.responses import answer, ids, items
 from aiapp_service.responses.events import Events
 from aiapp_service.responses.items import COMPLETED, IN_PROGRESS, INCOMPLETE
-from aiapp_service.responses.speaking import Spoken, SpokenCall, SpokenMessage, SpokenReasoning
+from aiapp_service.responses.speaking import Spoken, SpokenCall, SpokenMessage, SpokenReasoning, SpokenSearch
+from aiapp_service.retrieval.tool.calls import MARK, SearchCall
 
 _RATE_LIMITED = 429
 
@@ -18,8 +19,14 @@ _RATE_LIMITED = 429
 class ResponseStream:
     """One response. `document` is it as far as it has come; it is complete only after `finish`."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], searches: Sequence[SearchCall] = (), *, results: bool = False
+    ) -> None:
         self.document = dict(document)
+        # Filled while the stream goes on; told with what was found where `results` says so.
+        self._searches = searches
+        self._results = results
+        self._told = 0
         self._events = Events()
         self._splitter = Splitter()
         self._begun = False
@@ -91,6 +98,9 @@ class ResponseStream:
         self._finish = choice.get("finish_reason") or self._finish
         delta = choice.get("delta") or {}
         written = []
+        if delta.get(MARK):
+            written += [self._search(call) for call in self._searches[self._told :]]
+            self._told = len(self._searches)
         if thoughts := answer.thoughts_in(delta):
             written += [self._think(thoughts)]
         if text := delta.get("content"):
@@ -99,6 +109,9 @@ class ResponseStream:
         if refusal := delta.get("refusal"):
             message, opened = self._message()
             written += [opened, message.refusal(refusal)]
+        for annotation in delta.get("annotations") or ():
+            message, opened = self._message()
+            written += [opened, message.cite(annotation)]
         written += [self._call(call) for call in delta.get("tool_calls") or ()]
         return written
 
@@ -109,6 +122,12 @@ class ResponseStream:
         self._open = SpokenReasoning(self._events, *self._place("rs"))
         self._output.append(self._open)
         return ended + self._open.begin() + self._open.more(text)
+
+    def _search(self, call: SearchCall) -> bytes:
+        ended = self._end_open()
+        item = SpokenSearch(self._events, *self._place("fs"), call, results=self._results)
+        self._output.append(item)
+        return ended + item.begin() + item.end(items.status_of(call))
 
     def _message(self) -> tuple[SpokenMessage, bytes]:
         if isinstance(self._open, SpokenMessage):

@@ -7,10 +7,12 @@ from typing import Any
 from aiapp_service.http.errors import ApiError
 from aiapp_service.pipeline.call import Call
 from aiapp_service.pipeline.exchange import Exchange, Next, Outcome, Streaming, Whole
-from aiapp_service.responses import answer
+from aiapp_service.responses import answer, ids, items
+from aiapp_service.responses.items import Item
 from aiapp_service.responses.request import Asked
 from aiapp_service.responses.store import Record, ResponseStore
 from aiapp_service.responses.stream import ResponseStream
+from aiapp_service.retrieval.tool.calls import SearchCall
 from aiapp_service.stores.breaker import StoreDown
 
 log = logging.getLogger(__name__)
@@ -23,7 +25,8 @@ class Turn:
         self._asked = asked
         self._call = call
         self._store = store
-        self._stream = ResponseStream(asked.document)
+        self._searches: list[SearchCall] = []
+        self._stream = ResponseStream(asked.document, self._searches, results=asked.results)
 
     @property
     def chat(self) -> dict[str, Any]:
@@ -36,12 +39,13 @@ class Turn:
         Raises:
             ApiError: the backend's answer is no chat completion, or whatever a stage has against the request.
         """
+        exchange.searches = self._searches
         outcome = await following(exchange)
         if isinstance(outcome, Streaming):
             return Streaming(self._events(outcome.events))
         if outcome.status != 200:
             return outcome
-        response = answer.respond(self._asked.document, outcome.body)
+        response = answer.respond(self._asked.document, outcome.body, self._searched())
         return Whole(200, answer.dump(await self._kept(response)))
 
     def whole(self, given: Whole) -> Whole:
@@ -68,6 +72,13 @@ class Turn:
         ended = stream.finish(self._call.usage)
         stream.document = await self._kept(stream.document)
         yield ended + stream.last()
+
+    def _searched(self) -> list[Item]:
+        response, results = self._asked.document["id"], self._asked.results
+        return [
+            items.file_search_call(ids.of_item("fs", response, number), items.status_of(call), call, results=results)
+            for number, call in enumerate(self._searches)
+        ]
 
     async def _kept(self, response: dict[str, Any]) -> dict[str, Any]:
         """The response, kept if that was asked for and can be; `store` says which."""

@@ -1,1 +1,1 @@
-"""Vector stores: files are parsed, cut into chunks, embedded and found again, each tenant's own apart from all others."""
+"""Vector stores: files are read, cut into chunks, embedded and found again, each tenant's own apart."""

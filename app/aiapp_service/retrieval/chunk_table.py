@@ -62,6 +62,9 @@ _DELETE_FILE = """
         WHERE store_id = %(store)s AND file_id = %(file)s AND tenant = %(tenant)s RETURNING 1)
     SELECT EXISTS (SELECT FROM deleted), ARRAY(SELECT id FROM gone)
 """
+_IDS = """
+    SELECT id FROM vector_store_chunks WHERE store_id = %(store)s AND file_id = %(file)s AND tenant = %(tenant)s
+"""
 _DELETE_STORE = "DELETE FROM vector_stores WHERE id = %(store)s AND tenant = %(tenant)s"
 _DESCRIBE = """
     UPDATE vector_store_files SET attributes = %(attributes)s
@@ -120,6 +123,11 @@ class ChunkTable:
         rows = await self.run(lambda c: _all(c, _DELETE_FILE, fields), WRITE_SECONDS)
         return list(rows[0][1]) if rows[0][0] else None
 
+    async def ids(self, tenant: str, store: str, file: str) -> list[UUID]:
+        """Of the chunks of a file."""
+        fields = {"tenant": tenant, "store": store, "file": file}
+        return [row[0] for row in await self.run(lambda c: _all(c, _IDS, fields), WRITE_SECONDS)]
+
     async def delete_store(self, tenant: str, store: str) -> bool:
         """Remove a store with everything in it; False where there is none."""
         fields = {"tenant": tenant, "store": store}
@@ -164,8 +172,8 @@ def _fields(place: Place) -> dict[str, Any]:
 
 
 async def _all(connection: psycopg.AsyncConnection, statement: str, fields: dict[str, Any]) -> list[tuple[Any, ...]]:
-    return await (await connection.execute(statement, fields)).fetchall()  # type: ignore[arg-type]  # our own text
+    return await (await connection.execute(statement, fields)).fetchall()
 
 
 async def _count(connection: psycopg.AsyncConnection, statement: str, fields: dict[str, Any]) -> int:
-    return (await connection.execute(statement, fields)).rowcount  # type: ignore[arg-type]  # our own text
+    return (await connection.execute(statement, fields)).rowcount

@@ -6,7 +6,7 @@ Options: https://platform.openai.com/docs/api-reference/vector-stores-files/crea
 import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from aiapp_service.http.errors import bad_request
 from aiapp_service.retrieval import tokens
@@ -88,5 +88,5 @@ def chunks(document: Document, strategy: Strategy) -> list[Chunk]:
     return found
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -66,7 +66,9 @@ class Embedder:
             document = json.loads(answer.body)
             vectors = _vectors(document, len(texts))
         except (ValueError, LookupError, TypeError, struct.error) as error:
-            raise StoreDown(f"embedding model {model}: the answer is none that has an embedding for each text") from error
+            raise StoreDown(
+                f"embedding model {model}: the answer is none that has an embedding for each text"
+            ) from error
         call.backend, call.worked, call.usage = answer.backend, True, usage_of(document)
         if call.usage is None:
             call.usage, call.estimated = Usage(input=estimated_input(Endpoint.EMBEDDINGS, body)), True

@@ -10,14 +10,14 @@ what was put into a store anew, or taken out of it, is not touched by a reading 
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from aiapp_service.jobs.bull import ATTEMPTS
-from aiapp_service.jobs.job import Handler, Job, JobCancelled, JobRefused
+from aiapp_service.jobs.job import Job, JobCancelled, JobRefused
 from aiapp_service.pipeline.principal import Principal
-from aiapp_service.retrieval import chunking
+from aiapp_service.retrieval import chunking, tokens
 from aiapp_service.retrieval.chunking import Chunk
 from aiapp_service.retrieval.embedding import MOST_TEXTS, Embedder
 from aiapp_service.retrieval.index import Embedded, Gone, Place
@@ -32,37 +32,57 @@ from aiapp_service.stores.breaker import StoreDown, StoreRefused
 
 log = logging.getLogger(__name__)
 
-QUEUE = "embeddings"
-NAME = "ingest"
 # What is shorter is cut while nobody notices; the rest goes to a thread.
 _QUICK_CHARACTERS = 20_000
 
 
-def handler(stores: VectorStores) -> Handler:
-    """The handler of the job."""
-    return Ingestion(stores, Reader()).handle
-
-
 class Ingestion:
-    """Reads files into vector stores."""
+    """Reads files into the vector stores of now."""
 
-    def __init__(self, stores: VectorStores, reader: Reader) -> None:
+    def __init__(self, stores: Callable[[], VectorStores | None]) -> None:
         self._stores = stores
-        self._reader = reader
+        self._reader = Reader()
+        self._loading, self._loaded = asyncio.Lock(), asyncio.Event()
 
     async def handle(self, job: Job) -> dict[str, Any]:
         """Do the job.
 
         Raises:
             StoreDown: something does not answer; the job is tried again, and after its last try the file has failed.
+            JobRefused: there is no PostgreSQL, or the job is none of ours.
         """
+        stores = self._stores()
+        if stores is None:
+            raise JobRefused("vector stores need PostgreSQL: give the app one with spec.postgres")
+        if not self._loaded.is_set():
+            await self._load()
+        return await Reading(stores, self._reader, job).run()
+
+    async def _load(self) -> None:
+        async with self._loading:
+            if not self._loaded.is_set():
+                await asyncio.to_thread(tokens.load)
+                self._loaded.set()
+
+
+class Reading:
+    """One job."""
+
+    def __init__(self, stores: VectorStores, reader: Reader, job: Job) -> None:
+        self._stores = stores
+        self._reader = reader
+        self._job = job
+
+    async def run(self) -> dict[str, Any]:
+        """What became of the file."""
+        job = self._job
         tenant, store, name, ingestion = (_text(job, key) for key in ("tenant", "store", "file", "ingestion"))
         file = await self._stores.files.get(tenant, store, name)
         if file is None or file.ingestion != ingestion or file.status != "in_progress":
             return {"status": "gone"}
         place = Place(tenant, store, name, ingestion, file.attributes)
         try:
-            return {"status": "completed", "chunks": await self._ingest(job, file, place)}
+            return {"status": "completed", "chunks": await self._ingest(file, place)}
         except Gone:
             return {"status": "gone"}
         except Unreadable as error:
@@ -78,7 +98,8 @@ class Ingestion:
                 await self._failed(file, "server_error", f"given up after {ATTEMPTS} tries: {why}")
             raise
 
-    async def _ingest(self, job: Job, file: StoreFile, place: Place) -> int:
+    async def _ingest(self, file: StoreFile, place: Place) -> int:
+        job = self._job
         store = await self._stores.stores.get(place.tenant, place.store)
         if store is None:
             raise Gone

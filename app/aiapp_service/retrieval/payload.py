@@ -1,7 +1,6 @@
 """What other stores keep beside a vector: whose it is, and attributes under names that every filter language takes."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from aiapp_service.retrieval.index import Place
@@ -18,11 +17,11 @@ def attribute(key: str) -> str:
     return f"{_PREFIX}{key}" if _PLAIN.fullmatch(key) else f"{_PREFIX}0x{key.encode().hex()}"
 
 
-def described(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes by those names."""
-    return {attribute(key): value for key, value in attributes.items()}
-
-
 def payload(place: Place) -> dict[str, Any]:
     """Everything beside the vector of a chunk."""
-    return {TENANT: place.tenant, STORE: place.store, FILE: place.file, **described(place.attributes)}
+    return {
+        TENANT: place.tenant,
+        STORE: place.store,
+        FILE: place.file,
+        **{attribute(key): value for key, value in place.attributes.items()},
+    }

@@ -63,7 +63,9 @@ class PgvectorIndex:
         if not await self._is_large(query.store):
             return await self._table.search(search.by_vectors(exact=True))
         effort = min(_MOST_EFFORT, max(_LEAST_EFFORT, candidates(query)))
-        settings = f"SET LOCAL hnsw.iterative_scan = strict_order; SET LOCAL hnsw.ef_search = {effort}"
+        # One statement: a pipeline takes no more at once.
+        values = (("hnsw.iterative_scan", "strict_order"), ("hnsw.ef_search", str(effort)))
+        settings = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in values)
         return await self._table.search(search.by_vectors(exact=False), settings)
 
     async def close(self) -> None:

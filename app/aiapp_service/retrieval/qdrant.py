@@ -5,8 +5,9 @@ Collections are made for many tenants: https://qdrant.tech/documentation/guides/
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from grpc import RpcError
@@ -19,7 +20,7 @@ from aiapp_service.config import QdrantConfig
 from aiapp_service.credentials import SecretFile
 from aiapp_service.retrieval.filters import Comparison, Compound, Filter, Operator
 from aiapp_service.retrieval.index import Place, Query
-from aiapp_service.retrieval.payload import FILE, STORE, TENANT, attribute, described, payload
+from aiapp_service.retrieval.payload import FILE, STORE, TENANT, attribute, payload
 from aiapp_service.stores.breaker import StoreDown, StoreRefused
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,10 @@ class QdrantVectors:
         selector = q.FilterSelector(filter=q.Filter(must=[_is(TENANT, tenant), _is(STORE, store)]))
         await self._everywhere(lambda c, name: c.delete(name, selector, wait=True))
 
-    async def describe(self, tenant: str, store: str, file: str, attributes: Mapping[str, Any]) -> None:
-        """Let filters see these attributes of a file."""
-        selector = q.Filter(must=[_is(TENANT, tenant), _is(STORE, store), _is(FILE, file)])
-        whole = {TENANT: tenant, STORE: store, FILE: file, **described(attributes)}
+    async def describe(self, place: Place, _ids: Sequence[UUID]) -> None:
+        """Let filters see the attributes of a file."""
+        selector = q.Filter(must=[_is(TENANT, place.tenant), _is(STORE, place.store), _is(FILE, place.file)])
+        whole = payload(place)
         await self._everywhere(lambda c, name: c.overwrite_payload(name, whole, selector, wait=True))
 
     async def nearest(self, query: Query, limit: int) -> list[tuple[UUID, float]]:
@@ -120,11 +121,11 @@ class QdrantVectors:
         keyword = q.KeywordIndexParams(type=q.KeywordIndexType.KEYWORD, is_tenant=True)
         await self._ask(lambda c: c.create_payload_index(name, STORE, keyword))
         for field in (TENANT, FILE):
-            await self._ask(lambda c, field=field: c.create_payload_index(name, field, q.PayloadSchemaType.KEYWORD))
+            await self._ask(partial(_index, name, field))
 
     async def _everywhere(self, call: Callable[[AsyncQdrantClient, str], Awaitable[object]]) -> None:
         for name in sorted(await self._collections()):
-            await self._ask(lambda c, name=name: call(c, name))
+            await self._ask(partial(_on, name, call))
 
     async def _ask(self, call: Callable[[AsyncQdrantClient], Awaitable[T]]) -> T:
         if self._client is None:
@@ -135,6 +136,16 @@ class QdrantVectors:
             raise _refusal(error) from error
         except (ApiException, HTTPError, RpcError, OSError) as error:
             raise StoreDown(f"Qdrant does not answer: {type(error).__name__}") from error
+
+
+async def _index(name: str, field: str, client: AsyncQdrantClient) -> None:
+    await client.create_payload_index(name, field, q.PayloadSchemaType.KEYWORD)
+
+
+async def _on(
+    name: str, call: Callable[[AsyncQdrantClient, str], Awaitable[object]], client: AsyncQdrantClient
+) -> None:
+    await call(client, name)
 
 
 class _AlreadyThere(StoreRefused):
@@ -185,7 +196,7 @@ def _comparison(filter_: Comparison) -> q.Filter:
     return q.Filter(must_not=any_of)
 
 
-def _equals(field: str, value: str | float | bool) -> q.FieldCondition:  # noqa: FBT001
+def _equals(field: str, value: str | float | bool) -> q.FieldCondition:
     if isinstance(value, (bool, str)):
         return q.FieldCondition(key=field, match=q.MatchValue(value=value))
     # 4 and 4.0 are the same number; a match takes whole ones only.

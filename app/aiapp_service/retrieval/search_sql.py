@@ -41,12 +41,13 @@ class Search:
             "vector_weight": query.vector_weight,
             "text_weight": query.text_weight,
         }
-        self._where: sql.Composable = sql.SQL("c.tenant = %(tenant)s AND c.store_id = %(store)s")
+        where: sql.Composable = sql.SQL("c.tenant = %(tenant)s AND c.store_id = %(store)s")
         self._from = sql.SQL("vector_store_chunks c")
         if query.filter is not None:
             self._from = sql.SQL("vector_store_chunks c JOIN vector_store_files f USING (store_id, file_id)")
             filtered = condition(query.filter, sql.SQL("f.attributes"), self._values)
-            self._where: sql.Composable = sql.SQL("{} AND {}").format(self._where, filtered)
+            where = sql.SQL("{} AND {}").format(where, filtered)
+        self._where = where
 
     def by_vectors(self, *, exact: bool) -> Statement:
         """With the vectors in the table. An exact search compares all of the store."""

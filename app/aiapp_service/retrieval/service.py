@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiapp_service.config import ServiceConfig
-from aiapp_service.gateway import Gateway
+from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.principal import Principal
 from aiapp_service.retrieval.embedding import Embedder, noting
 from aiapp_service.retrieval.filters import Filter
@@ -41,10 +41,13 @@ class Wanted:
 
 
 class VectorStores:
-    """For a process; `gateway` tells which models there are."""
+    """Of one configuration; `router` knows its models."""
 
-    def __init__(self, gateway: Gateway, around: Surroundings, database: "Database", index: Index) -> None:
-        self._gateway = gateway
+    def __init__(
+        self, config: ServiceConfig, router: Router, around: Surroundings, database: "Database", index: Index
+    ) -> None:
+        self._config = config
+        self._router = router
         self._around = around
         self.stores = StoreRows(database)
         self.files = FileRows(database)
@@ -53,22 +56,15 @@ class VectorStores:
         self._note = noting(around.metrics, around.ledger)
 
     @property
-    def config(self) -> ServiceConfig:
-        """The configuration of now."""
-        return self._gateway.current.config
-
-    @property
     def contents(self) -> "Files":
         """What clients have uploaded.
 
         Raises:
             NotHere: there is no object store.
         """
-        from aiapp_service.storage.files import Files  # noqa: PLC0415
-
-        if self._around.objects is None or self._around.database is None:
-            raise NotHere("files need an object store: give the app one with spec.objectStore.s3")
-        return Files(self._around.database, self._around.objects)
+        if self._around.files is None:
+            raise NotHere("files need an object store: give the app one with spec.objectStore")
+        return self._around.files
 
     @property
     def embedding_model(self) -> str:
@@ -77,7 +73,7 @@ class VectorStores:
         Raises:
             NotHere: none is chosen.
         """
-        model = self.config.vector_store.embedding_model
+        model = self._config.vector_store.embedding_model
         if model is None:
             raise NotHere(
                 "vector stores need an embedding model: name an entry of spec.models of kind Embedding"
@@ -92,15 +88,15 @@ class VectorStores:
         Raises:
             NotHere: there is no Redis, or no worker that would read files.
         """
-        served = any(QUEUE in worker.queues for worker in self.config.workers)
+        served = any(QUEUE in worker.queues for worker in self._config.workers)
         if self._around.queues is None or not served:
             what = f"files are read by a worker: add an entry with queues: [{QUEUE}] to spec.workers"
             raise NotHere(what if self._around.queues is not None else "files are read by jobs: they need spec.redis")
         return self._around.queues
 
     def embedder(self) -> Embedder:
-        """With the routes of now."""
-        return Embedder(self._gateway.current.router, self._note)
+        """Asks the models of the configuration."""
+        return Embedder(self._router, self._note)
 
     async def read(self, tenant: str, files: Sequence[StoreFile], key: str) -> None:
         """Have files read that were put into a store.
@@ -169,13 +165,3 @@ def best(lists: Sequence[Sequence[Hit]], wanted: Wanted) -> list[Hit]:
         if hit.score >= wanted.threshold and (key not in found or found[key].score < hit.score):
             found[key] = hit
     return sorted(found.values(), key=lambda hit: -hit.score)[: wanted.limit]
-
-
-def vector_stores(gateway: Gateway, around: Surroundings) -> VectorStores | None:
-    """What the configuration has; None without PostgreSQL. Clients of other stores are loaded where they are used."""
-    if around.database is None:
-        return None
-    from aiapp_service.retrieval.setup import open_index  # noqa: PLC0415
-
-    config = gateway.current.config
-    return VectorStores(gateway, around, around.database, open_index(config, around.database))

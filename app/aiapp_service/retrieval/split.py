@@ -4,7 +4,7 @@ Vectors are written first and texts then, so that a text that is there has its v
 given to anybody. Words are always looked up in PostgreSQL, which puts both lists together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,8 +26,8 @@ class Vectors(Protocol):
     async def remove_store(self, tenant: str, store: str) -> None:
         """Remove all vectors of a store."""
 
-    async def describe(self, tenant: str, store: str, file: str, attributes: Mapping[str, Any]) -> None:
-        """Let filters see these attributes of a file, and no others."""
+    async def describe(self, place: Place, ids: Sequence[UUID]) -> None:
+        """Let filters see the attributes of `place`, and no others; `ids` are its vectors."""
 
     async def nearest(self, query: Query, limit: int) -> list[tuple[UUID, float]]:
         """Ids and cosines of the vectors that are nearest, nearest first."""
@@ -80,7 +80,8 @@ class SplitIndex:
         """Give a file these attributes; False where there is none."""
         found = await self._table.describe(tenant, store, file, attributes)
         if found:
-            await self._vectors.describe(tenant, store, file, attributes)
+            place = Place(tenant, store, file, "", attributes)
+            await self._vectors.describe(place, await self._table.ids(tenant, store, file))
         return found
 
     async def search(self, query: Query) -> list[Hit]:

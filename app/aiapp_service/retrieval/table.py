@@ -17,7 +17,7 @@ class Table:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def run(self, statement: sql.Composable, *values: object) -> list[tuple[Any, ...]]:
+    async def run(self, statement: sql.SQL | sql.Composed, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a statement in a transaction of its own.
 
         Raises:

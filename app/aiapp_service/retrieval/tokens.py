@@ -24,13 +24,19 @@ def _encoding() -> "bpe_openai.Encoding":
     return bpe_openai.get_encoding(ENCODING)
 
 
+def load() -> None:
+    """Load the table now: it takes a second or two of a processor, which an event loop does not have."""
+    _encoding()
+
+
 def starts(text: str) -> list[int]:
     """Where in `text` each of its tokens begins, in characters.
 
     A character that takes several tokens is counted as often, and each of them begins where it does. What looks like
     a special token is text like any other.
     """
-    encoding, found = _encoding(), []
+    encoding = _encoding()
+    found: list[int] = []
     for start, end in pairwise(_cuts(text)):
         piece = text[start:end]
         tokens = encoding.encode_ordinary(piece)

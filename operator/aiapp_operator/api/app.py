@@ -12,6 +12,7 @@ from aiapp_operator.api.data import ManagedPostgres, ManagedRedis, Postgres, Red
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.models import Model, Provider
 from aiapp_operator.api.monitoring import Monitoring
+from aiapp_operator.api.retrieval import VectorStore
 from aiapp_operator.api.serving import Api, Worker
 from aiapp_operator.api.status import AIAppStatus
 from aiapp_operator.api.storage import ObjectStore
@@ -98,6 +99,9 @@ class AIAppSpec(ApiModel):
         default=None,
         description="Where files and backups are kept; unset: nowhere, and /v1/files says so.",
     )
+    vector_store: VectorStore | None = Field(
+        default=None, description="Where the vectors of vector stores are kept; unset: no vector stores."
+    )
     migrations: Toggle = Field(
         default_factory=Toggle,
         description="Schema migrations that run before each new revision of the service.",
@@ -130,6 +134,12 @@ class AIAppSpec(ApiModel):
         Rule(
             "has(self.objectStore) || (!has(self.postgres.backup) && !has(self.postgres.restoreFrom))",
             "postgres.backup and postgres.restoreFrom need an object store: set objectStore.s3",
+        ),
+        Rule(
+            "!has(self.vectorStore) || !has(self.vectorStore.embeddingModel) || (has(self.models) && "
+            "self.models.exists(m, m.name == self.vectorStore.embeddingModel && has(m.kind) && "
+            "m.kind == 'Embedding'))",
+            "vectorStore.embeddingModel must be the name of an entry of spec.models with kind Embedding",
         ),
     )
 

@@ -23,6 +23,7 @@ REDIS_URL = "redis/url"
 CACHE_URL = "redis/cache-url"
 JWKS = "jwt/jwks.json"
 ACCESS_KEY = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+VECTOR_STORE_KEY = "vector-store/key"
 CHECK = "check-secrets"
 
 
@@ -102,13 +103,23 @@ def object_store_credentials(app: AIApp) -> tuple[Credential, ...]:
     return tuple(Credential(secret, key, f"object-store/{key}") for key in ACCESS_KEY)
 
 
+def vector_store_credential(app: AIApp) -> Credential | None:
+    """The API key of the store of vectors, where it has one."""
+    wanted = app.spec.vector_store
+    place = None if wanted is None else wanted.qdrant or wanted.pinecone
+    if place is None or place.api_key_secret_ref is None:
+        return None
+    return Credential(place.api_key_secret_ref.name, place.api_key_secret_ref.key, VECTOR_STORE_KEY)
+
+
 def service_credentials(app: AIApp, role: DatabaseRole) -> tuple[Credential, ...]:
     """What API and worker pods use; `role` is theirs in the database."""
     databases = (postgres_credential(app, role), redis_credential(app))
-    jwks, cache = jwks_credential(app), cache_credential(app)
-    databases = (*databases, *((cache,) if cache else ()))
-    others = (*provider_credentials(app), *((jwks,) if jwks else ()), *guardrail_credentials(app))
-    return (*databases, *others, *object_store_credentials(app))
+    optional = (cache_credential(app), jwks_credential(app), vector_store_credential(app))
+    cache, *others = ((found,) if found is not None else () for found in optional)
+    jwks, vectors = others
+    keys = (*provider_credentials(app), *jwks, *vectors, *guardrail_credentials(app))
+    return (*databases, *cache, *keys, *object_store_credentials(app))
 
 
 def credentials_volume(credentials: tuple[Credential, ...]) -> Manifest:

@@ -12,7 +12,7 @@ from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import DatabaseRole
 from aiapp_operator.api.serving import Worker
-from aiapp_operator.build import addresses, credentials, service_access, service_content, service_storage
+from aiapp_operator.build import addresses, credentials, service_access, service_content, service_retrieval, service_storage
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.duration import seconds
 from aiapp_operator.build.metadata import child
@@ -72,6 +72,7 @@ def service_config(app: AIApp) -> service.ServiceConfig:
             prompts=service_content.prompts(app),
             guardrails=service_content.guardrails(app),
             cache=service_content.cache(app),
+            vector_store=service_retrieval.vector_store(app),
             tracing=_tracing(app),
             workers=tuple(_worker(w) for w in app.spec.workers),
             database=_database(app),

@@ -219,6 +219,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (guardrail(kind="Moderation"), "spec.guardrails[0]", "url is required for kind Moderation"),
     (guardrail(kind="PromptInjection", action="Redact"), "spec.guardrails[0]", "use Block or Audit"),
     (guardrail(stages=[]), "spec.guardrails[0].stages", "at least 1"),
+    (
+        {"vectorStore": {"pgvector": {}, "qdrant": {"url": "http://qdrant:6333"}}},
+        "spec.vectorStore",
+        "at most one of pgvector, qdrant, pinecone",
+    ),
+    ({"vectorStore": {"embeddingModel": "embed"}}, "spec", "vectorStore.embeddingModel must be the name of an entry"),
+    ({"vectorStore": {"qdrant": {"url": "qdrant:6333"}}}, "spec.vectorStore.qdrant.url", "should match"),
     ({"cache": {"semantic": {"embeddingModel": "embed"}}}, "spec", "an entry of spec.models with kind Embedding"),
     (semantic(threshold="0.5"), "spec.cache.semantic.threshold", "between 0.8 and 1"),
     ({"cache": {"exact": {"ttl": "soon"}}}, "spec.cache.exact.ttl", "should match"),

@@ -105,7 +105,7 @@ async def _serve(wanted: ServiceConfig, *, drain_seconds: float = 0.1) -> AsyncI
         def document() -> Mapping[str, Any]:
             return health.document(dependencies, gateway.current.router, gateway.current.files.problems())
 
-        app = application(gateway, metrics, lambda: "", document, around.database, around.files, around.queues)
+        app = application(gateway, metrics, lambda: "", document, around)
         runner = await listen(app, "127.0.0.1", 0, drain_seconds=drain_seconds)
         try:
             service = Service(f"http://127.0.0.1:{runner.addresses[0][1]}", http, gateway, metrics)

@@ -4,7 +4,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 
-from docx import Document as open_docx
+import docx
 from docx.document import Document as DocxDocument
 from docx.table import Table
 from lxml.etree import LxmlError
@@ -24,7 +24,7 @@ def parse_docx(body: bytes) -> Document:
     """
     try:
         _look_inside(body)
-        document = open_docx(io.BytesIO(body))
+        document = docx.Document(io.BytesIO(body))
         return Document(bounded("\n".join(_lines(document))))
     except (zipfile.BadZipFile, LxmlError, KeyError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Unreadable("the file is no DOCX that can be read") from error

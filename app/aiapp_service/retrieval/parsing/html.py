@@ -12,8 +12,10 @@ _BLOCKS = (
     "h1, h2, h3, h4, h5, h6, header, hr, li, main, ol, option, p, pre, section, summary, table, tr, ul"
 )
 _CELLS = "td, th"
-_SPACES = re.compile(r"[ \t\r\f\v\xa0]+")
-_LINES = re.compile(r" ?\n[ \n]*")
+_SPACES = re.compile(r"[ \t\r\n\f\v\xa0]+")
+# The end of a line as it is shown; those of the source are mere spaces.
+_END = "\x1e"
+_LINES = re.compile(f" ?{_END}[ {_END}]*")
 
 
 def parse_html(body: bytes) -> Document:
@@ -29,8 +31,8 @@ def parse_html(body: bytes) -> Document:
     if tree.body is None:
         raise Unreadable("the file has no text")
     for node in tree.body.css(_BLOCKS):
-        node.insert_before("\n")
-        node.insert_after("\n")
+        node.insert_before(_END)
+        node.insert_after(_END)
     for node in tree.body.css(_CELLS):
         node.insert_after(" ")
     text = _LINES.sub("\n", _SPACES.sub(" ", tree.body.text(deep=True))).strip()

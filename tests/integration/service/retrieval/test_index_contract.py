@@ -1,21 +1,33 @@
 """What each backend of the index has to do. pgvector is real; Qdrant runs inside its client, or at a URL."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
+from qdrant_client import AsyncQdrantClient
 
+from aiapp_service.config import PineconeConfig, QdrantConfig
+from aiapp_service.retrieval import pgvector
 from aiapp_service.retrieval.chunking import Chunk
 from aiapp_service.retrieval.filters import parse
 from aiapp_service.retrieval.index import Embedded, Gone, Hit, Index, Place, Query
 from aiapp_service.retrieval.pgvector import PgvectorIndex
+from aiapp_service.retrieval.pinecone import open_pinecone
+from aiapp_service.retrieval.qdrant import QdrantVectors, open_qdrant
+from aiapp_service.retrieval.split import SplitIndex
 from aiapp_service.stores.postgres import Database
+from tests.integration.service.retrieval.pinecone_server import KEY, PineconeServer
 
 TENANT = "acme"
+QDRANT_URL = "AIAPP_TEST_QDRANT_URL"
+# The one inside the client has none, and says so.
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
 
 class Stores:
@@ -27,7 +39,8 @@ class Stores:
     def store(self, tenant: str = TENANT) -> str:
         name = f"vs_{uuid.uuid4().hex}"
         self._connection.execute(
-            "INSERT INTO vector_stores (id, tenant, name, metadata, embedding_model) VALUES (%s, %s, '', '{}', 'embed')",
+            "INSERT INTO vector_stores (id, tenant, name, metadata, embedding_model)"
+            " VALUES (%s, %s, '', '{}', 'embed')",
             (name, tenant),
         )
         return name
@@ -62,11 +75,46 @@ def stores(connection: psycopg.Connection) -> Stores:
     return Stores(connection)
 
 
-@pytest.fixture(params=["pgvector"])
-async def index(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Index]:
-    made = PgvectorIndex(database)
-    yield made
-    await made.close()
+async def _qdrant(database: Database) -> AsyncIterator[Index]:
+    # A client that is a Qdrant itself, in this process.
+    memory = AsyncQdrantClient(location=":memory:")
+    index = SplitIndex(database, QdrantVectors(lambda: memory, "contract"))
+    yield index
+    await index.close()
+
+
+async def _qdrant_at_url(database: Database) -> AsyncIterator[Index]:
+    url = os.environ.get(QDRANT_URL)
+    if url is None:
+        pytest.skip(f"{QDRANT_URL} names no Qdrant")
+    index = SplitIndex(database, open_qdrant(QdrantConfig(url=url), f"contract-{uuid.uuid4().hex[:8]}"))
+    yield index
+    await index.close()
+
+
+async def _pinecone(database: Database, folder: Path) -> AsyncIterator[Index]:
+    key = folder / "key"
+    key.write_text(KEY)
+    async with PineconeServer().running() as url:
+        index = SplitIndex(database, open_pinecone(PineconeConfig(index_host=url, api_key_file=key)))
+        yield index
+        await index.close()
+
+
+async def _pgvector(database: Database) -> AsyncIterator[Index]:
+    yield PgvectorIndex(database)
+
+
+@pytest.fixture(params=["pgvector", "qdrant", "qdrant at a URL", "pinecone"])
+async def index(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> AsyncIterator[Index]:
+    backends = {
+        "pgvector": lambda: _pgvector(database),
+        "qdrant": lambda: _qdrant(database),
+        "qdrant at a URL": lambda: _qdrant_at_url(database),
+        "pinecone": lambda: _pinecone(database, tmp_path),
+    }
+    async for made in backends[request.param]():
+        yield made
 
 
 def embedded(number: int, text: str, *vector: float) -> Embedded:
@@ -243,3 +291,14 @@ async def test_many_at_once(index: Index, stores: Stores) -> None:
         *(added(index, place, embedded(0, f"Text {n}.", 1, n, 0, 0)) for n, place in enumerate(places))
     )
     assert len(await index.search(Query(TENANT, store, 50, vector=[1, 0, 0, 0]))) == 20
+
+
+async def test_a_large_store_is_searched_by_its_index(
+    database: Database, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgvector, "MOST_EXACT", 1)
+    index = PgvectorIndex(database)
+    store = await animals(index, stores)
+    hits = await index.search(Query(TENANT, store, 2, vector=[1, 0, 0, 0]))
+    assert numbers(hits) == [("cats", 0), ("cats", 1)]
+    assert numbers(await index.search(Query(TENANT, store, 1, vector=[1, 0, 0, 0], text="trout")))

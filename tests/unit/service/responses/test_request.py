@@ -152,7 +152,7 @@ def test_fields_are_translated_or_passed_on(fields: dict[str, Any], chat: dict[s
         ({"input": "x", "previous_response_id": 1}, "previous_response_id"),
         ({"input": "x", "tools": {}}, "tools"),
         ({"input": "x", "tools": [TOOL, {"type": "web_search"}]}, "tools[1].type"),
-        ({"input": "x", "tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}, "tools[0].type"),
+        ({"input": "x", "tools": [{"type": "web_search", "vector_store_ids": ["v"]}]}, "tools[0].type"),
         ({"input": "x", "tools": [{"type": "code_interpreter"}]}, "tools[0].type"),
         ({"input": "x", "tools": [{"type": "custom", "name": "x"}]}, "tools[0].type"),
         ({"input": "x", "tools": [{"type": "function"}]}, "tools[0].name"),

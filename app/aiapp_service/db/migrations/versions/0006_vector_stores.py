@@ -5,7 +5,7 @@ from alembic import op
 from aiapp_service.db import vector_stores
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 _STATEMENTS = (
     """
@@ -40,7 +40,7 @@ _STATEMENTS = (
         PRIMARY KEY (store_id, file_id)
     )
     """,
-    "COMMENT ON COLUMN vector_store_files.ingestion IS 'Which reading of the file this is: an older one may not write.'",
+    "COMMENT ON COLUMN vector_store_files.ingestion IS 'Which reading of the file: an older one may not write.'",
     "CREATE INDEX vector_store_files_in_order ON vector_store_files (store_id, created_at, file_id)",
     """
     CREATE TABLE vector_store_batches (

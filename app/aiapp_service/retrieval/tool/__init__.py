@@ -1,0 +1,1 @@
+"""The tool `file_search`: run here, for any model that can call functions."""
