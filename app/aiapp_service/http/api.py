@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -34,11 +34,6 @@ from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.reload import watch_file
 from aiapp_service.surroundings import Surroundings
 from aiapp_service.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from aiapp_service.jobs.queues import Queues
-    from aiapp_service.storage.files import Files
-    from aiapp_service.stores.postgres import Database
 
 log = logging.getLogger(__name__)
 

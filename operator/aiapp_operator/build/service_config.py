@@ -12,7 +12,14 @@ from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import DatabaseRole
 from aiapp_operator.api.serving import Worker
-from aiapp_operator.build import addresses, credentials, service_access, service_content, service_retrieval, service_storage
+from aiapp_operator.build import (
+    addresses,
+    credentials,
+    service_access,
+    service_content,
+    service_retrieval,
+    service_storage,
+)
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.duration import seconds
 from aiapp_operator.build.metadata import child

@@ -200,6 +200,7 @@ def test_every_price_of_the_service_can_be_given_and_reaches_it():
     app = make_app(
         providers=[OPENAI],
         models=[{"name": "chat", "backends": [{"provider": "openai", "model": "gpt", "price": price}]}],
+    )
     found = service_config(app).models[0].backends[0].price
     assert found is not None
     assert found.model_dump(mode="json", by_alias=True, exclude_defaults=True) == price
