@@ -16,8 +16,8 @@ from aiapp_operator.api.autoscaling import (
 )
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
+from aiapp_operator.api.quantity import canonical
 from aiapp_operator.build.metadata import child
-from aiapp_operator.build.quantity import canonical
 
 ACTIVE_REQUESTS = "ai_active_requests"
 QUEUE_DEPTH = "ai_queue_depth"

@@ -10,10 +10,10 @@ from aiapp_operator.api.backup import Backup
 from aiapp_operator.api.facts import Claim
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ANNOTATION_BACKUP_NOW, ANNOTATION_VERIFY_NOW, ComponentName
+from aiapp_operator.api.quantity import parse
 from aiapp_operator.build.backup_pod import annotation, job_spec
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.metadata import child
-from aiapp_operator.build.quantity import parse
 from aiapp_operator.config import Settings
 
 ON_DEMAND = {ComponentName.BACKUP: ANNOTATION_BACKUP_NOW, ComponentName.VERIFY: ANNOTATION_VERIFY_NOW}

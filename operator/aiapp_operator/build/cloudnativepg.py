@@ -10,9 +10,9 @@ from aiapp_operator.api.facts import Cluster
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.api.plan import GeneratedSecret
+from aiapp_operator.api.quantity import canonical
 from aiapp_operator.build import database_roles, postgres
 from aiapp_operator.build.metadata import child
-from aiapp_operator.build.quantity import canonical
 from aiapp_operator.build.resources import memory_limit, resources
 from aiapp_operator.config import Settings
 

@@ -11,9 +11,9 @@ from aiapp_operator.api.facts import Claim
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import GeneratedSecret
+from aiapp_operator.api.quantity import canonical, parse
 from aiapp_operator.build.metadata import child, port_name
 from aiapp_operator.build.pod import DATA_UID, SECRET_MODE, container, pod_spec, pod_template
-from aiapp_operator.build.quantity import canonical, parse
 
 SECRET_DIR = "/etc/aiapp/secret"  # noqa: S105  # a path
 CHECK = "check-secrets"

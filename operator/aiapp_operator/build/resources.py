@@ -6,7 +6,7 @@ on its node. CPU has no limit: throttling would cost latency without protecting 
 
 from aiapp_operator.api.base import Resources
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.build.quantity import canonical, parse
+from aiapp_operator.api.quantity import canonical, parse
 
 
 def resources(given: Resources, *, cpu: str, memory: str, limit: str) -> Manifest:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from aiapp_operator.api.app import AIApp
+from aiapp_operator.api.quantity import parse
 from aiapp_operator.build import credentials
-from aiapp_operator.build.quantity import parse
 from aiapp_service import config as service
 
 

@@ -1,7 +1,7 @@
 """Volumes that grow: how far they are."""
 
 from aiapp_operator.api.facts import Claim
-from aiapp_operator.build.quantity import parse
+from aiapp_operator.api.quantity import parse
 
 GROWING = "VolumeGrowing"
 

@@ -1,10 +1,10 @@
 """vLLM's OpenAI-compatible server."""
 
 from aiapp_operator.api.inference import Inference
+from aiapp_operator.api.quantity import binary
 from aiapp_operator.build.inference.engine import CACHE, EngineSpec
 from aiapp_operator.build.inference.source import LocalPath, Weights
 from aiapp_operator.build.pod import empty_dir, mount
-from aiapp_operator.build.quantity import binary
 from aiapp_operator.config import Settings
 from aiapp_operator.errors import Stalled
 

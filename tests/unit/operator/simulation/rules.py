@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aiapp_operator.api.manifest import Manifest
-from aiapp_operator.build.quantity import parse
+from aiapp_operator.api.quantity import parse
 
 STATEFUL_SET_REFUSAL = (
     "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
