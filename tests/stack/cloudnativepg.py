@@ -22,6 +22,10 @@ def install(platform: Platform, console: Console) -> None:
     """
     images = platform.cluster.load_images(("cnpg-operator", "cloudnativepg"), console)
     with step(console, f"Installing CloudNativePG {VERSION}"):
+        # First: a Cluster whose first pod cannot pull its image does not take another one.
+        chosen = f"images.cloudnativepg={images['cloudnativepg']}"
+        values = ("--reuse-values", "--set-string", chosen)
+        helm(platform, "upgrade", RELEASE, CHART, *values, "--wait", "--timeout", WAIT)
         path = module_dir("cloudnativepg", MODULE) / "releases" / f"cnpg-{VERSION}.yaml"
         documents = load_manifests(path)
         for document in documents:
@@ -38,6 +42,3 @@ def install(platform: Platform, console: Console) -> None:
         platform.kube.kubectl(
             "-n", NAMESPACE, "rollout", "status", f"deployment/{_DEPLOYMENT}", "--timeout=180s", seconds=200
         )
-        chosen = f"images.cloudnativepg={images['cloudnativepg']}"
-        values = ("--reuse-values", "--set-string", chosen)
-        helm(platform, "upgrade", RELEASE, CHART, *values, "--wait", "--timeout", WAIT)
