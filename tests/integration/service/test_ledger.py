@@ -19,7 +19,7 @@ from aiapp_service.billing.row import UsageRow
 from aiapp_service.billing.stream import GROUP, dead_key_of, key_of
 from aiapp_service.config import AuthConfig, PriceConfig, RedisConfig, ServiceConfig, mock_config
 from aiapp_service.jobs import embeddings
-from aiapp_service.jobs.queue import Job
+from aiapp_service.jobs.job import Job
 from aiapp_service.jobs.redis import connect
 from aiapp_service.llm.http_upstream import client_session
 from aiapp_service.surroundings import Surroundings

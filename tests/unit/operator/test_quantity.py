@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiapp_operator.build import quantity
+from aiapp_operator.api import quantity
 
 # The right side is what k8s.io/apimachinery's resource.Quantity gives back unchanged, and means the same.
 CANONICAL = [
