@@ -109,6 +109,8 @@ def _deployment(name: str, image: str, args: list[str]) -> Manifest:
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "args": args,
+        # An image of one program has no folder for temporary files.
+        "env": [{"name": "TMPDIR", "value": _SCRATCH}],
         "ports": [{"name": "serve", "containerPort": _PORTS[name], "protocol": "TCP"}],
         "volumeMounts": [{"name": "config", "mountPath": "/config"}, {"name": "scratch", "mountPath": _SCRATCH}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},

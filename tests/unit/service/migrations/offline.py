@@ -14,15 +14,18 @@ _DIALECT = "postgresql"
 
 
 class _Database:
-    """What a migration that asks its database gets: no table is there, everything else is."""
+    """What a migration that asks its database gets: no table is there but its own, no column, everything else is."""
 
     def __init__(self, context: MigrationContext) -> None:
         self._context = context
 
-    def scalar(self, question: Any) -> bool | None:
-        return None if "to_regclass" in str(question) else True
+    def scalar(self, question: Any, _parameters: Any = None) -> bool | None:
+        words = str(question)
+        if "EXISTS" in words:
+            return False
+        return None if "to_regclass" in words and "IS NOT NULL" not in words else True
 
-    def execute(self, statement: Any) -> None:
+    def execute(self, statement: Any, _parameters: Any = None) -> None:
         self._context.impl.static_output(f"{str(statement).strip()};")
 
     def begin_nested(self) -> nullcontext[None]:

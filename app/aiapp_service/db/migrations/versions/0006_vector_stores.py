@@ -6,6 +6,7 @@ from aiapp_service.db import vector_stores
 
 revision = "0006"
 down_revision = "0005"
+accepted = {"prefer-bigint-over-smallint": "a number of dimensions: pgvector takes no more than 16,000"}
 
 _STATEMENTS = (
     """
