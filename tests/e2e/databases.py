@@ -5,9 +5,10 @@ import subprocess
 
 from tests.stack.aiapp import AppHandle
 
+# The superuser, by the socket inside the pod; what it makes belongs to the role that owns the schema.
 _SCRIPT = (
-    'PATH="$PATH:/usr/lib/postgresql/17/bin" PGPASSWORD="$(cat "$0/password")"'
-    ' exec psql -h 127.0.0.1 -U aiapp -d aiapp -v ON_ERROR_STOP=1 -qtAc "$1"'
+    'PATH="$PATH:/usr/lib/postgresql/17/bin" PGOPTIONS="-crole=aiapp"'
+    ' exec psql -h /run/aiapp -U postgres -d aiapp -v ON_ERROR_STOP=1 -qtAc "$0"'
 )
 
 
@@ -27,13 +28,11 @@ def url_of(app: AppHandle, schema: str = "public") -> str:
     secret = app.kube.get("Secret", f"{app.name}-postgres", app.namespace)
     assert secret is not None
     url = base64.b64decode(secret["data"]["url"]).decode()
-    return f"{url}?options=-csearch_path%3D{schema}%2Cpublic"
+    # The URL has options already: the role that its login stands for.
+    joint = "%20" if "?options=" in url else "?options="
+    return f"{url}{joint}-csearch_path%3D{schema}%2Cpublic"
 
 
 def _command(app: AppHandle, statements: str) -> tuple[str, ...]:
-    pod = app.pods("postgres")[0]
-    secret_volumes = {v["name"] for v in pod["spec"]["volumes"] if "secret" in v or "projected" in v}
-    mounts = pod["spec"]["containers"][0]["volumeMounts"]
-    path = next(m["mountPath"] for m in mounts if m["name"] in secret_volumes)
-    shell = ("sh", "-c", _SCRIPT, path, statements)
-    return ("-n", app.namespace, "exec", pod["metadata"]["name"], "-c", "postgres", "--", *shell)
+    pod = app.pods("postgres")[0]["metadata"]["name"]
+    return ("-n", app.namespace, "exec", pod, "-c", "postgres", "--", "sh", "-c", _SCRIPT, statements)

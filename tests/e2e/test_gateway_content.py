@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import AuthenticationError, BadRequestError, OpenAI
+from openai import AuthenticationError, BadRequestError, OpenAI, PermissionDeniedError
 
 from tests.e2e import neighbour
 from tests.e2e.apps import MOCK, MOCK_CHAT, AppFactory
@@ -102,7 +102,7 @@ def world(module_apps: AppFactory) -> Iterator[World]:
         def lets_in() -> bool:
             try:
                 return bool(found.sdk(org="acme").models.list())
-            except AuthenticationError:
+            except (AuthenticationError, PermissionDeniedError):
                 return False
 
         wait_until("keys are known", lets_in, seconds=60)

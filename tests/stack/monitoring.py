@@ -69,7 +69,7 @@ def _manifests(images: dict[str, str]) -> list[Manifest]:
             images[_PROMETHEUS],
             [
                 "--config.file=/config/prometheus.yml",
-                "--storage.tsdb.path=/tmp/data",
+                f"--storage.tsdb.path={_SCRATCH}",
                 "--storage.tsdb.retention.time=1h",
             ],
         ),

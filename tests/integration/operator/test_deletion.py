@@ -24,7 +24,8 @@ CACHED = {
     "cache": {"size": "2Gi"},
 }
 VOLUMES = {f"PersistentVolumeClaim/app-{name}" for name in ("postgres", "redis", "inference-gemma-cache")}
-DATA = VOLUMES | {"Secret/app-postgres", "Secret/app-redis"}
+SECRETS = {"postgres", "postgres-superuser", "postgres-api", "postgres-worker", "redis"}
+DATA = VOLUMES | {f"Secret/app-{name}" for name in SECRETS}
 # What every namespace has, and what goes by its own clock.
 _OF_THE_NAMESPACE = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 _EVENTS = ("event/", "event.events.k8s.io/")

@@ -112,7 +112,6 @@ def test_healthcheck_of_the_image(tmp_path):
     ("content", "words"),
     [
         ("guardrails: [{name: g, kind: Pattern, patterns: ['(']}]", "guardrail g: pattern '('"),
-        ("prompts: [{name: p, version: '1', file: /nowhere}]", "prompt p version 1: /nowhere"),
         ("models: [{name: m}]", "models.0.backends"),
         ("auth: {anonymos: true}", "auth.anonymos"),
         ("a: [", "while parsing"),

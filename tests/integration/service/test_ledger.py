@@ -122,6 +122,7 @@ async def test_each_answer_is_a_row(serve: Serve, redis_config: RedisConfig, boo
         "audio_output_tokens": 0,
         "cost_usd": Decimal("0.000054"),
         "estimated": False,
+        "batch": "",
     }
     assert (streamed["input_tokens"], streamed["output_tokens"], streamed["estimated"]) == (7, 4, False)
     assert streamed["tenant"] == ""

@@ -115,7 +115,7 @@ async def test_tls_is_spoken_and_certificates_are_checked(tmp_path, certificate)
 
 async def test_a_cluster_is_refused_by_name(tmp_path) -> None:
     port = free_port()
-    with started(tmp_path / "one", "cluster-enabled yes", port=port):
+    with started(tmp_path / "one", f"cluster-enabled yes\ncluster-port {free_port()}", port=port):
         client = connect(url_file(tmp_path, f"redis://127.0.0.1:{port}/0"))
         with pytest.raises((WrongRedisUrl, RedisError), match=r"redis\.external: a Redis Cluster cannot be used"):
             await client.ping()

@@ -40,6 +40,9 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
     rm -rf "$PGDATA.new"
     initdb --pgdata="$PGDATA.new" --username=postgres --auth-local=peer --auth-host=scram-sha-256 \
         --encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
+    # The single-user mode goes on with the numbers of initdb, and what has such a number pg_dump takes for built in:
+    # the extension would be missing in every dump.
+    pg_resetwal --next-oid=16384 "$PGDATA.new" >/dev/null
     single "$PGDATA.new" postgres <<SQL
 CREATE ROLE "$PG_ROLE";
 

@@ -38,16 +38,12 @@ def test_backup_is_stored_described_and_proven(bed: Bed) -> None:
     assert dump.startswith(b"PGDMP")
     assert manifest["dump"] == {**manifest["dump"], "size": len(dump), "encrypted": False}
     rows = {table["name"]: table["rows"] for table in manifest["tables"]}
-    assert rows == {
+    assert {name: count for name, count in rows.items() if count} == {
         "Odd one.T": 502,
         "public.alembic_version": 1,
-        "public.api_keys": 0,
-        "public.files": 0,
         "public.parts_1": 2,
-        "public.semantic_cache": 0,
-        "public.usage": 0,
-        "public.users": 0,
     }
+    assert {"public.usage", "public.users", "public.files", "public.batches"} <= rows.keys(), "empty tables too"
     proven = bed.run("verify-restore")
     assert proven.code == 0, proven.output
     verified = proven.document["verified"]
