@@ -25,8 +25,14 @@ async def one(connection: psycopg.AsyncConnection) -> object:
 
 
 async def at_once(database: Database, count: int) -> set[object]:
-    """So many that new connections have to be opened."""
-    return set(await asyncio.gather(*(database.run(one) for _ in range(count))))
+    """Over so many connections: each is held until all are there."""
+    together = asyncio.Barrier(count)
+
+    async def held(connection: psycopg.AsyncConnection) -> object:
+        await together.wait()
+        return await one(connection)
+
+    return set(await asyncio.gather(*(database.run(held) for _ in range(count))))
 
 
 async def test_a_database_is_reached_whatever_changes_first(postgres_server: Postgres, tmp_path) -> None:
