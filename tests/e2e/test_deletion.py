@@ -16,7 +16,12 @@ from tests.stack.client import port_forward, sdk
 from tests.stack.wait import wait_until
 
 GONE_SECONDS = 60
-DATA = {"persistentvolumeclaim/{}-postgres", "persistentvolumeclaim/{}-redis", "secret/{}-postgres", "secret/{}-redis"}
+LOGINS = ("postgres", "postgres-superuser", "postgres-api", "postgres-worker", "redis")
+DATA = {
+    "persistentvolumeclaim/{}-postgres",
+    "persistentvolumeclaim/{}-redis",
+    *(f"secret/{{}}-{name}" for name in LOGINS),
+}
 
 
 def named(app: AppHandle) -> set[str]:
