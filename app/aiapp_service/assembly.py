@@ -64,7 +64,7 @@ def _stages(
 def _guarding(config: ServiceConfig, around: Surroundings, files: WatchedFiles) -> list[Stage]:
     if not config.guardrails:
         return []
-    from aiapp_service.guardrails.setup import stage  # noqa: PLC0415
+    from aiapp_service.guardrails.setup import stage  # noqa: PLC0415  # for a light start
 
     return [stage(config, around.session, around.metrics, files)]
 
@@ -72,7 +72,7 @@ def _guarding(config: ServiceConfig, around: Surroundings, files: WatchedFiles) 
 def _caching(config: ServiceConfig, router: Router, around: Surroundings) -> list[Stage]:
     if config.cache.exact is None and config.cache.semantic is None:
         return []
-    from aiapp_service.cache.setup import caching  # noqa: PLC0415
+    from aiapp_service.cache.setup import caching  # noqa: PLC0415  # for a light start
 
     return caching(
         config, router, around.metrics, around.cache_writes, around.cache_redis or around.redis, around.database

@@ -42,23 +42,23 @@ def open_probes(config: ServiceConfig) -> dict[str, Probe]:
     """What `config` names; nothing is asked yet."""
     probes: dict[str, Probe] = {}
     if config.database is not None:
-        from aiapp_service.db.pool import DatabaseProbe  # noqa: PLC0415
+        from aiapp_service.db.pool import DatabaseProbe  # noqa: PLC0415  # for a light start
 
         probes["database"] = DatabaseProbe(config.database)
     if config.redis is not None:
-        from aiapp_service.jobs.redis import RedisProbe  # noqa: PLC0415
+        from aiapp_service.jobs.redis import RedisProbe  # noqa: PLC0415  # for a light start
 
         probes["redis"] = RedisProbe(config.redis)
     if config.object_store is not None:
-        from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
+        from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415  # for a light start
 
         probes["storage"] = ObjectStore(config.object_store)
     if config.vector_store.qdrant is not None:
-        from aiapp_service.retrieval.qdrant import open_qdrant  # noqa: PLC0415
+        from aiapp_service.retrieval.qdrant import open_qdrant  # noqa: PLC0415  # for a light start
 
         probes["vectors"] = open_qdrant(config.vector_store.qdrant, config.app)
     if config.vector_store.pinecone is not None:
-        from aiapp_service.retrieval.pinecone import open_pinecone  # noqa: PLC0415
+        from aiapp_service.retrieval.pinecone import open_pinecone  # noqa: PLC0415  # for a light start
 
         probes["vectors"] = open_pinecone(config.vector_store.pinecone)
     return probes

@@ -60,11 +60,11 @@ class Surroundings:
         cache_redis = None
         responses: ResponseStore = LocalResponses()
         if config.redis is not None:
-            from aiapp_service.jobs.queues import Queues  # noqa: PLC0415
-            from aiapp_service.limits.shared import SharedLimits  # noqa: PLC0415
-            from aiapp_service.responses.redis_store import RedisResponses  # noqa: PLC0415
-            from aiapp_service.stores.outbox import Outbox  # noqa: PLC0415
-            from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
+            from aiapp_service.jobs.queues import Queues  # noqa: PLC0415  # for a light start
+            from aiapp_service.limits.shared import SharedLimits  # noqa: PLC0415  # for a light start
+            from aiapp_service.responses.redis_store import RedisResponses  # noqa: PLC0415  # for a light start
+            from aiapp_service.stores.outbox import Outbox  # noqa: PLC0415  # for a light start
+            from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415  # for a light start
 
             redis = FastRedis(config.redis)
             outbox = Outbox(redis)
@@ -72,12 +72,12 @@ class Surroundings:
             responses = RedisResponses(config.app, redis)
             queues = Queues(config.redis, config.app)
         if config.cache_redis is not None:
-            from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415
+            from aiapp_service.stores.redis import FastRedis  # noqa: PLC0415  # for a light start
 
             cache_redis = FastRedis(config.cache_redis)
         if config.database is not None:
-            from aiapp_service.billing.ledger import open_ledger  # noqa: PLC0415
-            from aiapp_service.stores.postgres import Database  # noqa: PLC0415
+            from aiapp_service.billing.ledger import open_ledger  # noqa: PLC0415  # for a light start
+            from aiapp_service.stores.postgres import Database  # noqa: PLC0415  # for a light start
 
             database = Database(config.database)
             ledger = open_ledger(config.app, outbox, database)
@@ -129,7 +129,7 @@ class Surroundings:
 def _index(config: ServiceConfig, database: "Database | None") -> "Index | None":
     if database is None:
         return None
-    from aiapp_service.retrieval.setup import open_index  # noqa: PLC0415
+    from aiapp_service.retrieval.setup import open_index  # noqa: PLC0415  # for a light start
 
     return open_index(config, database)
 
@@ -137,7 +137,7 @@ def _index(config: ServiceConfig, database: "Database | None") -> "Index | None"
 def _objects(config: ServiceConfig) -> "ObjectStore | None":
     if config.object_store is None:
         return None
-    from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415
+    from aiapp_service.storage.objects import ObjectStore  # noqa: PLC0415  # for a light start
 
     return ObjectStore(config.object_store)
 
@@ -145,7 +145,7 @@ def _objects(config: ServiceConfig) -> "ObjectStore | None":
 def _files(database: "Database | None", objects: "ObjectStore | None") -> "Files | None":
     if database is None or objects is None:
         return None
-    from aiapp_service.storage.files import Files  # noqa: PLC0415
+    from aiapp_service.storage.files import Files  # noqa: PLC0415  # for a light start
 
     return Files(database, objects)
 
@@ -153,7 +153,7 @@ def _files(database: "Database | None", objects: "ObjectStore | None") -> "Files
 def _tracing(config: ServiceConfig, session: aiohttp.ClientSession) -> "Tracing | None":
     if config.tracing is None:
         return None
-    from aiapp_service.telemetry.tracing import Tracing  # noqa: PLC0415
+    from aiapp_service.telemetry.tracing import Tracing  # noqa: PLC0415  # for a light start
 
     tracing = Tracing(config.tracing, config.app)
     tracing.lead(session)

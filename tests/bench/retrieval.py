@@ -36,7 +36,7 @@ def main(parts: tuple[str, ...]) -> None:
             url_file = folder / "postgres-url"
             url_file.write_text(server.new_database("bench"))
             server.allow_vector("bench")
-            from aiapp_service.db.migrate import migrate  # noqa: PLC0415
+            from aiapp_service.db.migrate import migrate  # noqa: PLC0415  # the other benchmarks need no database
 
             assert migrate(url_file, folder / "result") == 0
             if "ingestion" in parts:

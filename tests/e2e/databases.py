@@ -1,4 +1,7 @@
-"""SQL in the managed database of an AIApp."""
+"""SQL in the managed database of an AIApp, and room in it for other AIApps: a schema each."""
+
+import base64
+import subprocess
 
 from tests.stack.aiapp import AppHandle
 
@@ -12,6 +15,22 @@ _SCRIPT = (
 def sql(app: AppHandle, statements: str) -> str:
     """What psql prints for them, run inside the database's pod."""
     return app.kube.kubectl(*_command(app, statements)).strip()
+
+
+def session(app: AppHandle, statements: str) -> "subprocess.Popen[bytes]":
+    """A session that goes on until it is killed, or its statements are done."""
+    command = [str(app.kube.kubectl_binary), *_command(app, statements)]
+    return subprocess.Popen(command, env=app.kube.environment(), stdout=subprocess.DEVNULL)
+
+
+def url_of(app: AppHandle, schema: str = "public") -> str:
+    """The URL of its database as pods of its namespace reach it, with what they make in a schema of its own."""
+    secret = app.kube.get("Secret", f"{app.name}-postgres", app.namespace)
+    assert secret is not None
+    url = base64.b64decode(secret["data"]["url"]).decode()
+    # The URL has options already: the role that its login stands for.
+    joint = "%20" if "?options=" in url else "?options="
+    return f"{url}{joint}-csearch_path%3D{schema}%2Cpublic"
 
 
 def _command(app: AppHandle, statements: str) -> tuple[str, ...]:

@@ -5,6 +5,9 @@ Moments, policies and a missing operator are tested in tests/integration/operato
 
 import time
 
+import pytest
+
+from aiapp_service.db.migrate import LOCK
 from tests.e2e import databases
 from tests.e2e.apps import AppFactory
 from tests.integration.operator.test_deletion import everything
@@ -79,4 +82,64 @@ def test_made_anew_at_once_it_has_a_password_that_opens(apps: AppFactory) -> Non
 def test_deleted_while_its_image_cannot_be_pulled(apps: AppFactory) -> None:
     app = apps.apply("unpulled", deletionPolicy="Delete", image="registry.invalid/none:1")
     app.wait_condition("Migrated", "False", reason="ImagePullFailed", seconds=180)
+    delete(app, keeps=False)
+
+
+@pytest.fixture(scope="module")
+def server(module_apps: AppFactory) -> AppHandle:
+    """Its PostgreSQL has room for other AIApps."""
+    app = module_apps.apply("server")
+    app.wait_ready()
+    return app
+
+
+def external(module_apps: AppFactory, server: AppHandle, name: str) -> dict[str, object]:
+    """Values of an AIApp whose tables are in a schema of that database."""
+    databases.sql(server, f"create schema {name}")
+    module_apps.kube.secret(f"url-of-{name}", server.namespace, {"url": databases.url_of(server, name)})
+    reference = {"urlSecretRef": {"name": f"url-of-{name}", "key": "url"}}
+    return {"deletionPolicy": "Delete", "postgres": {"external": reference}}
+
+
+def test_deleted_while_its_migration_runs(module_apps: AppFactory, server: AppHandle) -> None:
+    fields = external(module_apps, server, "busy")
+    holder = databases.session(server, f"select pg_advisory_lock({LOCK}), pg_sleep(300)")
+    try:
+        taken = "select count(*) from pg_locks where locktype = 'advisory' and granted"
+        wait_until("lock taken", lambda: databases.sql(server, taken) == "1", seconds=30)
+        app = module_apps.apply("busy", **fields)
+        app.wait_condition("Migrated", "False", reason="Migrating", contains="runs", seconds=120)
+
+        def waits() -> bool:
+            pods = app.pods("migrate")
+            return bool(pods) and "waiting for another migration" in app.kube.kubectl(
+                "-n", app.namespace, "logs", pods[0]["metadata"]["name"], check=False
+            )
+
+        wait_until("migration waits", waits, seconds=120, seen=app.describe)
+        assert delete(app, keeps=False) < 30, "process 1 of the Job's pod ends when it is told to"
+    finally:
+        # Inside the pod psql outlives the kubectl that started it.
+        databases.sql(server, "reset role; select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+        holder.kill()
+        holder.wait()
+
+
+def test_failed_migration_is_named_not_tried_again_and_deleted(module_apps: AppFactory, server: AppHandle) -> None:
+    fields = external(module_apps, server, "stuck")
+    databases.sql(server, "create table stuck.usage (canary_column text)")
+    app = module_apps.apply("stuck", **fields)
+    words = 'migration 0002_usage failed: relation "usage" already exists'
+    app.wait_condition("Migrated", "False", reason="MigrationFailed", contains=words, seconds=240)
+    app.wait_condition("Stalled", "True", reason="MigrationFailed", seconds=60)
+    (job,) = app.children("Job")
+    databases.sql(server, "drop table stuck.usage")
+    # Mended or not: without a change it is not tried again, also not by an operator that has just started.
+    module_apps.kube.kubectl("-n", "aiapp-system", "rollout", "restart", "deployment/aiapp-operator")
+    module_apps.kube.kubectl("-n", "aiapp-system", "rollout", "status", "deployment/aiapp-operator", "--timeout=120s")
+    app.patch_spec({"api": {"replicas": 2}})
+    app.wait_condition("Stalled", "True", reason="MigrationFailed", seconds=60)
+    assert [found["metadata"]["uid"] for found in app.children("Job")] == [job["metadata"]["uid"]]
+    app.kube.delete("Job", job["metadata"]["name"], app.namespace)
+    app.wait_condition("Migrated", "True", seconds=120)
     delete(app, keeps=False)

@@ -103,9 +103,9 @@ class Entrance:
 
 def _tokens(config: JwtConfig, session: aiohttp.ClientSession) -> "Tokens":
     # Cryptography is large: a service without tokens starts without it.
-    from aiapp_service.auth.key_set import KeySet  # noqa: PLC0415
-    from aiapp_service.auth.key_source import key_source  # noqa: PLC0415
-    from aiapp_service.auth.tokens import Tokens  # noqa: PLC0415
+    from aiapp_service.auth.key_set import KeySet  # noqa: PLC0415  # for a light start
+    from aiapp_service.auth.key_source import key_source  # noqa: PLC0415  # for a light start
+    from aiapp_service.auth.tokens import Tokens  # noqa: PLC0415  # for a light start
 
     return Tokens(config, KeySet(key_source(config, session)))
 

@@ -8,9 +8,9 @@ import psycopg
 from aiapp_service.batches.hold import Hold
 from aiapp_service.batches.record import Status
 from aiapp_service.batches.source import exists, write
-from aiapp_service.batches.store import run
 from aiapp_service.storage.files import Files
 from aiapp_service.stores.postgres import Database
+from aiapp_service.stores.schema import run
 
 PAGE_SECONDS = 10.0
 # Of lines, and of bytes: at least one line, however long.

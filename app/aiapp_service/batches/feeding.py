@@ -121,7 +121,7 @@ class Feeding:
                 return await self._trying.result(line)
             except OutOfBudget as error:
                 await self._wait_for_room(error)
-            except Exception:
+            except Exception:  # a mistake of ours costs one line, not the batch
                 log.exception("line failed", extra={"request_id": self._trying.request_id(line)})
                 return self._trying.failed(line)
         return None

@@ -18,9 +18,10 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from aiapp_service.batches.record import Batch, Status
-from aiapp_service.batches.store import FIELDS, run
+from aiapp_service.batches.store import FIELDS
 from aiapp_service.stores.breaker import StoreDown
 from aiapp_service.stores.postgres import Database
+from aiapp_service.stores.schema import run
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from aiapp_service.config import RateLimitConfig
 from aiapp_service.llm.upstream import Endpoint
-from aiapp_service.pipeline.principal import Principal
+from aiapp_service.pipeline.principal import Principal, principal_of
 
 QUEUE = "batches"
 JOB = "batch"
@@ -110,32 +109,6 @@ class Batch:
 
 
 COLUMNS = tuple(field.name for field in fields(Batch))
-
-
-def dumped(principal: Principal) -> dict[str, Any]:
-    """A principal as JSON; nothing in it is secret."""
-    limits = principal.rate_limit
-    return {
-        "key": principal.key,
-        "tenant": principal.tenant,
-        "user": principal.user,
-        "address": principal.address,
-        "models": None if principal.models is None else sorted(principal.models),
-        "rate_limit": None if limits is None else limits.model_dump(mode="json", by_alias=True),
-    }
-
-
-def principal_of(document: Mapping[str, Any]) -> Principal:
-    """The inverse of `dumped`."""
-    models, limits = document["models"], document["rate_limit"]
-    return Principal(
-        document["key"],
-        document["tenant"],
-        document["user"],
-        document["address"],
-        None if models is None else frozenset(models),
-        None if limits is None else RateLimitConfig.model_validate(limits),
-    )
 
 
 def _seconds(time: datetime | None) -> int | None:

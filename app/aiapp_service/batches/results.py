@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import psycopg
 
 from aiapp_service.batches.hold import Hold, HoldLost
-from aiapp_service.batches.store import run
 from aiapp_service.billing.row import UsageRow
 from aiapp_service.billing.writer import insert
 from aiapp_service.stores.breaker import StoreDown
 from aiapp_service.stores.postgres import Database
+from aiapp_service.stores.schema import run
 
 log = logging.getLogger(__name__)
 

@@ -2,11 +2,17 @@
 
 import asyncio
 
-from aiapp_service.batches import lost
 from aiapp_service.batches.handler import handler
+from aiapp_service.batches.record import JOB, QUEUE
 from aiapp_service.batches.run import Workshop
+from aiapp_service.batches.store import BatchStore
+from aiapp_service.jobs import lost
 from aiapp_service.jobs.handlers import Parts
 from aiapp_service.jobs.job import Handler, Job, JobRefused
+
+LOOK_SECONDS = 20.0
+# A job that was given back or whose process was killed is at work again within this time.
+LOST_SECONDS = 30.0
 
 
 def batches(parts: Parts) -> Handler:
@@ -18,10 +24,14 @@ def batches(parts: Parts) -> Handler:
 
 
 def watches(parts: Parts) -> list[asyncio.Task[None]]:
-    """What runs beside the jobs."""
+    """What runs beside the jobs: a look for batches whose job was lost."""
     if parts.database is None:
         return []
-    return [asyncio.create_task(lost.watch(parts.database, parts.queues, parts.around.rng))]
+    store = BatchStore(parts.database)
+    looking = lost.watch(
+        lambda: store.lost(LOST_SECONDS), parts.queues[QUEUE], JOB, "batch", LOOK_SECONDS, parts.around.rng
+    )
+    return [asyncio.create_task(looking)]
 
 
 async def _refuse(_job: Job) -> None:

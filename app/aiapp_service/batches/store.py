@@ -1,22 +1,19 @@
 """Batches in PostgreSQL, as requests and the look for lost ones see them. Each method raises StoreDown."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from aiapp_service.batches.record import COLUMNS, WINDOW_SECONDS, Batch, dumped
+from aiapp_service.batches.record import COLUMNS, WINDOW_SECONDS, Batch
 from aiapp_service.batches.request import Asked
-from aiapp_service.pipeline.principal import Principal
-from aiapp_service.stores.breaker import StoreDown
+from aiapp_service.pipeline.principal import Principal, dumped
 from aiapp_service.stores.postgres import Database
+from aiapp_service.stores.schema import run
 
-T = TypeVar("T")
-
-DEADLINE_SECONDS = 2.0
 FIELDS = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 # A batch that cannot be delivered for so long after its time is left as it is.
 _GIVEN_UP = "7 days"
@@ -96,17 +93,3 @@ class BatchStore:
                 return await cursor.fetchall()
 
         return await run(self._database, ask)
-
-
-async def run(
-    database: Database, work: Callable[[psycopg.AsyncConnection], Awaitable[T]], deadline: float = DEADLINE_SECONDS
-) -> T:
-    """`database.run`; a schema that is not there yet is a store that is down.
-
-    Raises:
-        StoreDown: PostgreSQL does not answer, or is not migrated.
-    """
-    try:
-        return await database.run(work, deadline)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise StoreDown("the database is not migrated yet") from error

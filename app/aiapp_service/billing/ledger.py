@@ -52,9 +52,9 @@ class Ledger:
 def open_ledger(app: str, outbox: "Outbox | None", database: "Database") -> Ledger:
     """The ledger of an app, kept in `database`; with an outbox it goes through Redis."""
     if outbox is None:
-        from aiapp_service.billing.direct import DirectSink  # noqa: PLC0415
+        from aiapp_service.billing.direct import DirectSink  # noqa: PLC0415  # for a light start
 
         return Ledger(DirectSink(database))
-    from aiapp_service.billing.stream import StreamSink  # noqa: PLC0415
+    from aiapp_service.billing.stream import StreamSink  # noqa: PLC0415  # for a light start
 
     return Ledger(StreamSink(outbox, app))

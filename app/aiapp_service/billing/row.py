@@ -47,7 +47,7 @@ def row_of(call: Call) -> UsageRow:
     """
     usage, principal = call.usage, call.principal
     assert usage is not None  # noqa: S101  # that is what billable means
-    assert call.backend is not None  # noqa: S101
+    assert call.backend is not None  # noqa: S101  # what has usage was answered by one
     return UsageRow.model_construct(
         request_id=uuid.uuid4().hex,
         client_request_id=call.request_id,

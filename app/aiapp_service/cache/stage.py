@@ -65,7 +65,7 @@ class AnswerCache:
             exchange.call.headers[HEADER] = MISS
         try:
             outcome = await following(exchange)
-        except Exception:
+        except Exception:  # whatever it was: others wait for this answer, and have to ask for themselves
             asked.nothing_to_share()
             raise
         return self._keeping.keep(exchange, asked, outcome)

@@ -21,6 +21,6 @@ async def watch(database: Database, gateway: Gateway) -> None:
             gateway.tune(await store.models())
         except StoreDown:
             pass
-        except Exception:
+        except Exception:  # the look goes on, with the models of before
             log.exception("fine-tuned models not taken in")
         await asyncio.sleep(LOOK_SECONDS)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiapp_service.batches.request import metadata_of
 from aiapp_service.config import ServiceConfig
 from aiapp_service.gateway import Running
+from aiapp_service.http.attributes import metadata_of
 from aiapp_service.http.errors import ApiError, bad_request
 from aiapp_service.pipeline.principal import Principal
 

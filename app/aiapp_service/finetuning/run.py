@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aiapp_service.batches.record import principal_of
 from aiapp_service.batches.source import FileGone, chunks_of
 from aiapp_service.billing.row import UsageRow
 from aiapp_service.config import ProviderConfig
@@ -23,6 +22,7 @@ from aiapp_service.finetuning.store import Taken, TuningStore
 from aiapp_service.gateway import Gateway
 from aiapp_service.jobs.job import Handler, Job, JobPostponed, JobRefused
 from aiapp_service.llm.tuned import Tuned
+from aiapp_service.pipeline.principal import principal_of
 from aiapp_service.storage.files import Files
 from aiapp_service.stores.breaker import StoreDown, StoreRefused
 
@@ -110,7 +110,7 @@ class Step:
     async def run(self, provider: ProviderConfig) -> float | None:
         """Gives after how many seconds the job has to be looked at again; None: it has ended."""
         # The SDK takes a while to load, and much memory: a worker that trains nothing goes without it.
-        from aiapp_service.finetuning.provider import Trainer  # noqa: PLC0415
+        from aiapp_service.finetuning.provider import Trainer  # noqa: PLC0415  # for a light start
 
         try:
             async with Trainer.open(provider) as trainer:

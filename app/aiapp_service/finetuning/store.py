@@ -8,15 +8,14 @@ from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from aiapp_service.batches.record import dumped
-from aiapp_service.batches.store import run
 from aiapp_service.billing.row import UsageRow
 from aiapp_service.billing.writer import insert
 from aiapp_service.finetuning.record import COLUMNS, TuningJob
 from aiapp_service.finetuning.request import Asked
 from aiapp_service.llm.tuned import Tuned
-from aiapp_service.pipeline.principal import Principal
+from aiapp_service.pipeline.principal import Principal, dumped
 from aiapp_service.stores.postgres import Database
+from aiapp_service.stores.schema import run
 
 FIELDS = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 _INSERT = sql.SQL(

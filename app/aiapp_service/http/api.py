@@ -59,8 +59,8 @@ def application(
     UsageApi(around.database, gateway).add_to(app)
     FilesApi(around.files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE).add_to(app)
     JobsApi(around.queues, gateway).add_to(app)
-    BatchesApi(around.database, around.files, around.queues).add_to(app)
-    FineTuningApi(gateway, around.database, around.files, around.queues).add_to(app)
+    BatchesApi(around).add_to(app)
+    FineTuningApi(gateway, around).add_to(app)
     VectorStoresApi(gateway).add_to(app)
     VectorStoreFilesApi(gateway).add_to(app)
     add_probes(app, live=lambda: "", ready=ready, health=health_document, registry=metrics.registry)
@@ -93,7 +93,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
         ]
         watches += _ledger_consumer(config, around)
         watches += _tuned_models(gateway, around)
-        watches += _sweeper(around)
+        watches += _sweepers(gateway, around)
         collector.settle()
         if file is not None:
             watches.append(asyncio.create_task(watch_file(file, gateway, config)))
@@ -111,7 +111,7 @@ async def serve(config: ServiceConfig, host: str, port: int, file: Path | None =
 def _tuned_models(gateway: Gateway, around: Surroundings) -> list[asyncio.Task[None]]:
     if around.database is None:
         return []
-    from aiapp_service.finetuning import models  # noqa: PLC0415
+    from aiapp_service.finetuning import models  # noqa: PLC0415  # for a light start
 
     return [asyncio.create_task(models.watch(around.database, gateway))]
 
@@ -120,14 +120,19 @@ def _ledger_consumer(config: ServiceConfig, around: Surroundings) -> list[asynci
     """Where no worker takes rows of the ledger from Redis the API does it itself."""
     if config.workers or config.redis is None or around.database is None:
         return []
-    from aiapp_service.billing.consumer import LedgerConsumer  # noqa: PLC0415
+    from aiapp_service.billing.consumer import LedgerConsumer  # noqa: PLC0415  # for a light start
 
     return [asyncio.create_task(LedgerConsumer(config.redis, around.database, config.app).run())]
 
 
-def _sweeper(around: Surroundings) -> list[asyncio.Task[None]]:
+def _sweepers(gateway: Gateway, around: Surroundings) -> list[asyncio.Task[None]]:
     if around.files is None:
         return []
-    from aiapp_service.storage import sweeper  # noqa: PLC0415
+    from aiapp_service.storage import sweeper  # noqa: PLC0415  # for a light start
 
-    return [asyncio.create_task(sweeper.watch(around.files, around.rng))]
+    async def vector_stores() -> int:
+        stores = gateway.current.vector_stores
+        return 0 if stores is None else await stores.sweep()
+
+    sweeps = {"files": around.files.sweep, "files of vector stores": vector_stores}
+    return [asyncio.create_task(sweeper.watch(what, sweep, around.rng)) for what, sweep in sweeps.items()]

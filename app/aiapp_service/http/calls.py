@@ -61,7 +61,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except ConnectionError:
         # Writing to a client that has left; there is nobody to tell.
         return web.Response(status=CLIENT_LEFT)
-    except Exception:
+    except Exception:  # a mistake of ours: the client gets an answer in our form, and the log the cause
         log.exception("request failed", extra={"request_id": request_id})
         failure = ApiError(500, "the service failed; its log says why", type_="server_error")
     return error_response(failure, request.path, request_id)

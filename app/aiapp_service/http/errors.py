@@ -5,6 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
+RETRY_SECONDS = "5"
+
 
 class ApiError(Exception):
     """A request that is answered with an error. `param` names the field that is wrong."""
@@ -39,6 +41,16 @@ class ApiError(Exception):
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:
     """400: the client has to change the request."""
     return ApiError(400, message, param=param, code=code)
+
+
+def lacking(message: str, code: str = "not_configured") -> ApiError:
+    """501: this app lacks a part; the message says which, and the field that gives it one."""
+    return ApiError(501, message, type_="server_error", code=code)
+
+
+def not_now(message: str, code: str = "store_unavailable") -> ApiError:
+    """503: a store does not answer; the client may come again soon."""
+    return ApiError(503, message, type_="server_error", code=code, headers={"Retry-After": RETRY_SECONDS})
 
 
 def from_http_exception(error: web.HTTPException) -> ApiError:

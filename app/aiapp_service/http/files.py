@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from aiapp_service.gateway import Gateway
-from aiapp_service.http import form
+from aiapp_service.http import form, pages
 from aiapp_service.http.calls import CALL
-from aiapp_service.http.errors import ApiError, bad_request
+from aiapp_service.http.errors import ApiError, bad_request, lacking, not_now
 from aiapp_service.stores.breaker import StoreDown, StoreRefused
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PATH = "/v1/files"
 _ONE = f"{PATH}/{{id}}"
-_RETRY_SECONDS = "5"
+_UNAVAILABLE = "files_unavailable"
 # Each holds a part of 8 MiB, and what is on its way.
 MOST_UPLOADS = 16
 WAIT_SECONDS = 20.0
@@ -65,17 +65,15 @@ class FilesApi:
     async def list(self, request: web.Request) -> web.Response:
         """GET /v1/files?purpose=&limit=&order=&after="""
         files, query = self._kept(), request.query
-        order = query.get("order", "desc")
-        if order not in ("asc", "desc"):
-            raise bad_request("order has to be asc or desc", "order")
-        limit = number(query.get("limit", str(MOST_LISTED)), "limit", (1, MOST_LISTED))
+        newest_first = pages.is_newest_first(query)
+        limit = pages.limit_of(query, MOST_LISTED, MOST_LISTED)
         with answered():
             found, more = await files.list(
                 request[CALL].principal.tenant,
                 purpose=query.get("purpose"),
                 limit=limit,
                 after=query.get("after") or None,
-                newest_first=order == "desc",
+                newest_first=newest_first,
             )
         ends = {"first_id": found[0].id if found else None, "last_id": found[-1].id if found else None}
         data = [document(file) for file in found]
@@ -103,7 +101,7 @@ class FilesApi:
     async def url(self, request: web.Request) -> web.Response:
         """GET /v1/files/ID/url?expires_in=SECONDS: who has the address needs no key until it expires."""
         files, file = self._kept(), await self._asked(request)
-        seconds = number(request.query.get("expires_in", "3600"), "expires_in", _URL_SECONDS)
+        seconds = pages.number(request.query.get("expires_in", "3600"), "expires_in", _URL_SECONDS)
         with answered():
             address = await files.url(file, seconds)
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
@@ -111,7 +109,7 @@ class FilesApi:
 
     def _kept(self) -> "Files":
         if self._files is None:
-            raise ApiError(501, self._missing, type_="server_error", code="files_not_kept")
+            raise lacking(self._missing, "files_not_kept")
         return self._files
 
     async def _asked(self, request: web.Request) -> "File":
@@ -126,7 +124,7 @@ class FilesApi:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._turn.acquire()
         except TimeoutError as error:
-            raise _not_now("too many uploads at once") from error
+            raise not_now("files cannot be reached now: too many uploads at once", _UNAVAILABLE) from error
         try:
             yield
         finally:
@@ -154,7 +152,7 @@ async def _received(request: web.Request, draft: "Draft", most: int) -> dict[str
 
 def _purpose(fields: dict[str, str], head: bytes | None) -> str:
     """What the file is for; with `head` it is looked at whether the file can be that."""
-    from aiapp_service.storage.purposes import Purpose, complaint  # noqa: PLC0415
+    from aiapp_service.storage.purposes import Purpose, complaint  # noqa: PLC0415  # for a light start
 
     given = fields.get("purpose", "")
     if given not in set(Purpose):
@@ -170,19 +168,7 @@ def _expires_after(fields: dict[str, str]) -> timedelta | None:
         return None
     if fields.get("expires_after[anchor]") != "created_at":
         raise bad_request("expires_after.anchor has to be created_at", "expires_after")
-    return timedelta(seconds=number(seconds or "", "expires_after.seconds", _EXPIRY_SECONDS))
-
-
-def number(text: str, name: str, bounds: tuple[int, int]) -> int:
-    """A number of the request.
-
-    Raises:
-        ApiError: it is none, or out of bounds.
-    """
-    least, most = bounds
-    if not (text.isascii() and text.isdecimal() and len(text) < 12 and least <= int(text) <= most):
-        raise bad_request(f"{name} has to be a number from {least} to {most}", name)
-    return int(text)
+    return timedelta(seconds=pages.number(seconds or "", "expires_after.seconds", _EXPIRY_SECONDS))
 
 
 def document(file: "File") -> dict[str, Any]:
@@ -203,8 +189,8 @@ def document(file: "File") -> dict[str, Any]:
 @contextmanager
 def answered(most: int = 0) -> Iterator[None]:
     """Raises ApiError in place of what storage raises."""
-    from aiapp_service.storage.files import FileMissing  # noqa: PLC0415
-    from aiapp_service.storage.objects import ObjectMissing, TooLarge  # noqa: PLC0415
+    from aiapp_service.storage.files import FileMissing  # noqa: PLC0415  # for a light start
+    from aiapp_service.storage.objects import ObjectMissing, TooLarge  # noqa: PLC0415  # for a light start
 
     try:
         yield
@@ -216,14 +202,7 @@ def answered(most: int = 0) -> Iterator[None]:
     except TooLarge as error:
         raise form.too_large(most or error.limit) from error
     except StoreDown as error:
-        raise _not_now(str(error)) from error
+        raise not_now(f"files cannot be reached now: {error}", _UNAVAILABLE) from error
     except StoreRefused as error:
         message = f"files cannot be reached until this app is mended: {error}"
-        raise ApiError(503, message, type_="server_error", code="files_unavailable") from error
-
-
-def _not_now(why: str) -> ApiError:
-    headers = {"Retry-After": _RETRY_SECONDS}
-    return ApiError(
-        503, f"files cannot be reached now: {why}", type_="server_error", code="files_unavailable", headers=headers
-    )
+        raise ApiError(503, message, type_="server_error", code=_UNAVAILABLE) from error

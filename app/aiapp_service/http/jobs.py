@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from aiapp_service.gateway import Gateway
+from aiapp_service.http import pages
 from aiapp_service.http.calls import CALL
-from aiapp_service.http.errors import ApiError, bad_request
+from aiapp_service.http.errors import ApiError, bad_request, lacking, not_now
 from aiapp_service.stores.breaker import StoreDown
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ PATH = "/v1/jobs"
 MOST_LISTED = 100
 _LISTED = 20
 _MOST_START = 1_000_000
-_RETRY_SECONDS = "5"
 _PARAMETERS = ("queue", "state", "start", "limit")
 
 
@@ -50,8 +50,8 @@ class JobsApi:
     async def list(self, request: web.Request) -> web.Response:
         """GET /v1/jobs."""
         queues = self._allowed(request)
-        from aiapp_service.jobs import administration  # noqa: PLC0415
-        from aiapp_service.jobs.queues import KNOWN  # noqa: PLC0415
+        from aiapp_service.jobs import administration  # noqa: PLC0415  # for a light start
+        from aiapp_service.jobs.queues import KNOWN  # noqa: PLC0415  # for a light start
 
         given = request.query
         unknown = next((name for name in given if name not in _PARAMETERS), None)
@@ -68,15 +68,15 @@ class JobsApi:
             state = given.get("state", "failed")
             if state not in set(administration.JobState):
                 raise bad_request(f"state has to be one of {known}", "state")
-            start = _number(given.get("start", "0"), "start", 0, _MOST_START)
-            limit = _number(given.get("limit", str(_LISTED)), "limit", 1, MOST_LISTED)
+            start = pages.number(given.get("start", "0"), "start", (0, _MOST_START))
+            limit = pages.limit_of(given)
             records = await administration.listed(queue, administration.JobState(state), start, limit)
         return web.json_response({"object": "list", "data": [record.document() for record in records]})
 
     async def show(self, request: web.Request) -> web.Response:
         """GET /v1/jobs/{queue}/{id}."""
         queues = self._allowed(request)
-        from aiapp_service.jobs import administration  # noqa: PLC0415
+        from aiapp_service.jobs import administration  # noqa: PLC0415  # for a light start
 
         async with _answering():
             record = await administration.find(_queue(queues, request.match_info["queue"]), request.match_info["id"])
@@ -87,7 +87,7 @@ class JobsApi:
     async def cancel(self, request: web.Request) -> web.Response:
         """POST /v1/jobs/{queue}/{id}/cancel."""
         queues, job_id = self._allowed(request), request.match_info["id"]
-        from aiapp_service.jobs import cancelling  # noqa: PLC0415
+        from aiapp_service.jobs import cancelling  # noqa: PLC0415  # for a light start
 
         async with _answering():
             result = await cancelling.cancel(_queue(queues, request.match_info["queue"]), job_id)
@@ -98,7 +98,7 @@ class JobsApi:
     async def redrive(self, request: web.Request) -> web.Response:
         """POST /v1/jobs/{queue}/{id}/redrive."""
         queues, job_id = self._allowed(request), request.match_info["id"]
-        from aiapp_service.jobs import administration  # noqa: PLC0415
+        from aiapp_service.jobs import administration  # noqa: PLC0415  # for a light start
 
         async with _answering():
             redriven = await administration.redrive(_queue(queues, request.match_info["queue"]), job_id)
@@ -109,7 +109,7 @@ class JobsApi:
     async def redrive_all(self, request: web.Request) -> web.Response:
         """POST /v1/jobs/{queue}/redrive."""
         queues = self._allowed(request)
-        from aiapp_service.jobs import administration  # noqa: PLC0415
+        from aiapp_service.jobs import administration  # noqa: PLC0415  # for a light start
 
         async with _answering():
             redriven = await administration.redrive_all(_queue(queues, request.match_info["queue"]))
@@ -128,13 +128,12 @@ class JobsApi:
             message = "jobs of all tenants are only for admins: give the API key `admin: true` in its file"
             raise ApiError(403, message, type_="permission_error", code="admin_only")
         if self._queues is None:
-            message = "there are no jobs: this app has no Redis; give it one with spec.redis"
-            raise ApiError(501, message, type_="server_error", code="no_queues")
+            raise lacking("there are no jobs: this app has no Redis; give it one with spec.redis", "no_queues")
         return self._queues
 
 
 def _queue(queues: "Queues", name: str) -> "JobQueue":
-    from aiapp_service.jobs.queues import KNOWN  # noqa: PLC0415
+    from aiapp_service.jobs.queues import KNOWN  # noqa: PLC0415  # for a light start
 
     if name not in KNOWN:
         raise _not_found(f"there is no queue {name[:50]!r}; there are {', '.join(KNOWN)}")
@@ -152,9 +151,7 @@ async def _answering() -> AsyncIterator[None]:
     try:
         yield
     except (StoreDown, OSError) as error:
-        message = "jobs cannot be asked for now: Redis does not answer"
-        headers = {"Retry-After": _RETRY_SECONDS}
-        raise ApiError(503, message, type_="server_error", code="queues_unavailable", headers=headers) from error
+        raise not_now("jobs cannot be asked for now: Redis does not answer", "queues_unavailable") from error
 
 
 def _not_found(message: str) -> ApiError:

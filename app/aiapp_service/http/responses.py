@@ -10,7 +10,7 @@ from aiapp_service.gateway import Gateway
 from aiapp_service.http import bodies
 from aiapp_service.http.answers import respond
 from aiapp_service.http.calls import CALL
-from aiapp_service.http.errors import ApiError, bad_request
+from aiapp_service.http.errors import ApiError, bad_request, not_now
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.exchange import Exchange, Outcome
 from aiapp_service.responses.request import Given, no_response
@@ -116,5 +116,4 @@ def _page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> dict[
 
 def _not_now(error: StoreDown) -> ApiError:
     message = f"stored responses cannot be looked up now: {error}; try again, or send the conversation as input"
-    headers = {"Retry-After": _RETRY_SECONDS}
-    return ApiError(503, message, type_="server_error", code="store_unavailable", headers=headers)
+    return not_now(message)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aiapp_service.http.attributes import attributes
 from aiapp_service.http.errors import bad_request
 from aiapp_service.http.store_requests import answered, uploaded
 from aiapp_service.pipeline.principal import Principal
-from aiapp_service.retrieval.attributes import attributes
 from aiapp_service.retrieval.chunking import Strategy
 from aiapp_service.retrieval.rows import NewFile, StoreFile
 from aiapp_service.retrieval.service import VectorStores

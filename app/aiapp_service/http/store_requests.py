@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aiapp_service.http.errors import ApiError, bad_request
+from aiapp_service.http import pages
+from aiapp_service.http.errors import ApiError, lacking, not_now
 from aiapp_service.http.files import answered as files_answered
-from aiapp_service.http.files import number
 from aiapp_service.stores.breaker import StoreDown, StoreRefused
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_RETRY_SECONDS = "5"
-_MOST_LISTED = 100
-_LISTED = 20
 NO_DATABASE = "vector stores need PostgreSQL with pgvector: give the app one with spec.postgres"
 
 
@@ -34,7 +31,7 @@ def present(stores: "VectorStores | None") -> "VectorStores":
 
 def not_here(message: str) -> ApiError:
     """501: the app lacks a part."""
-    return ApiError(501, message, type_="server_error", code="vector_stores_not_kept")
+    return lacking(message, "vector_stores_not_kept")
 
 
 @contextmanager
@@ -47,9 +44,7 @@ def answered() -> Iterator[None]:
     except NotHere as error:
         raise not_here(str(error)) from error
     except StoreDown as error:
-        message = f"vector stores cannot be reached now: {error}"
-        headers = {"Retry-After": _RETRY_SECONDS}
-        raise ApiError(503, message, type_="server_error", code="store_unavailable", headers=headers) from error
+        raise not_now(f"vector stores cannot be reached now: {error}") from error
     except StoreRefused as error:
         message = f"vector stores cannot be reached until this app is mended: {error}"
         raise ApiError(503, message, type_="server_error", code="store_unavailable") from error
@@ -82,17 +77,13 @@ def page_of(query: Mapping[str, str]) -> "Page":
     Raises:
         ApiError: names the parameter that is wrong.
     """
-    from aiapp_service.retrieval.rows import Page  # noqa: PLC0415
+    from aiapp_service.retrieval.rows import Page  # noqa: PLC0415  # for a light start
 
-    order = query.get("order", "desc")
-    if order not in ("asc", "desc"):
-        raise bad_request("order has to be asc or desc", "order")
-    limit = number(query.get("limit", str(_LISTED)), "limit", (1, _MOST_LISTED))
-    return Page(limit, order == "desc", query.get("after") or None, query.get("before") or None)
+    return Page(
+        pages.limit_of(query), pages.is_newest_first(query), query.get("after") or None, query.get("before") or None
+    )
 
 
 def listed(found: Sequence[T], page: "Page", document: Callable[[T], Mapping[str, Any]]) -> dict[str, Any]:
     """A page as the API has it; `found` has one more than it, where there are more."""
-    data = [document(entry) for entry in found[: page.limit]]
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": len(found) > page.limit}
+    return pages.page([document(entry) for entry in found], page.limit)

@@ -21,7 +21,7 @@ from multidict import MultiMapping
 
 from aiapp_service.gateway import Gateway
 from aiapp_service.http.calls import CALL
-from aiapp_service.http.errors import ApiError, bad_request
+from aiapp_service.http.errors import bad_request, lacking, not_now
 from aiapp_service.pipeline.principal import Principal
 from aiapp_service.stores.breaker import StoreDown
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 PATH = "/v1/usage"
 MOST_DAYS = 366
-_RETRY_SECONDS = "5"
 _PARAMETERS = ("start", "end", "group_by", "model", "key")
 _DAY = re.compile(r"2\d{3}-\d{2}-\d{2}", re.ASCII)
 _ANY_TIME = re.compile(r"2\d{3}-.*", re.ASCII)
@@ -58,9 +57,9 @@ class UsageApi:
         """GET /v1/usage."""
         if self._database is None:
             message = "usage is not kept: this app has no PostgreSQL; give it one with spec.postgres"
-            raise ApiError(501, message, type_="server_error", code="usage_not_kept")
+            raise lacking(message, "usage_not_kept")
         # Only here, where the driver has been loaded already.
-        from aiapp_service.billing.report import NotMigrated, ReportTooLarge, report  # noqa: PLC0415
+        from aiapp_service.billing.report import NotMigrated, ReportTooLarge, report  # noqa: PLC0415  # for a light start
 
         query = self._query(request.query, request[CALL].principal)
         try:
@@ -68,13 +67,7 @@ class UsageApi:
         except ReportTooLarge as error:
             raise bad_request(f"{error}: choose a shorter time, or fewer groups", "group_by") from error
         except (StoreDown, NotMigrated) as error:
-            raise ApiError(
-                503,
-                f"usage cannot be told now: {error}",
-                type_="server_error",
-                code="usage_unavailable",
-                headers={"Retry-After": _RETRY_SECONDS},
-            ) from error
+            raise not_now(f"usage cannot be told now: {error}", "usage_unavailable") from error
         times = {"start": query.start.isoformat(), "end": query.end.isoformat()}
         return web.json_response({"object": "list", **times, "data": buckets})
 
@@ -84,7 +77,7 @@ class UsageApi:
         Raises:
             ApiError: names the parameter that is wrong.
         """
-        from aiapp_service.billing.report import Query  # noqa: PLC0415
+        from aiapp_service.billing.report import Query  # noqa: PLC0415  # for a light start
 
         unknown = next((name for name in given if name not in _PARAMETERS), None)
         if unknown is not None:
@@ -126,7 +119,7 @@ def _month(end: datetime) -> datetime:
 
 
 def _groups(given: MultiMapping[str]) -> "tuple[Group, ...]":
-    from aiapp_service.billing.report import Group  # noqa: PLC0415
+    from aiapp_service.billing.report import Group  # noqa: PLC0415  # for a light start
 
     known = ", ".join(Group)
     names = [name.strip() for text in given.getall("group_by", []) for name in text.split(",")]

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from aiapp_service.gateway import Gateway
 from aiapp_service.http import bodies
+from aiapp_service.http.attributes import attributes
 from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import ApiError, bad_request
 from aiapp_service.http.store_documents import batch_document, file_document
@@ -67,7 +68,6 @@ class VectorStoreFilesApi:
 
     async def update(self, request: web.Request) -> web.Response:
         """POST .../files/FILE: attributes, in place of all that it has."""
-        from aiapp_service.retrieval.attributes import attributes  # noqa: PLC0415
 
         file = await self._file(request)
         body = await bodies.read_object(request)
@@ -101,7 +101,7 @@ class VectorStoreFilesApi:
 
     async def create_batch(self, request: web.Request) -> web.Response:
         """POST .../file_batches: file_ids with attributes and chunking_strategy, or files with their own."""
-        from aiapp_service.http.store_attaching import attach, new_files  # noqa: PLC0415
+        from aiapp_service.http.store_attaching import attach, new_files  # noqa: PLC0415  # for a light start
 
         principal, store = request[CALL].principal, await self._store(request)
         files = await new_files(self._stores, principal, await bodies.read_object(request))

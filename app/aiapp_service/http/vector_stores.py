@@ -7,6 +7,7 @@ from aiohttp import web
 
 from aiapp_service.gateway import Gateway
 from aiapp_service.http import bodies
+from aiapp_service.http.attributes import metadata
 from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import bad_request
 from aiapp_service.http.store_documents import hit_document, store_document
@@ -46,7 +47,6 @@ class VectorStoresApi:
     async def create(self, request: web.Request) -> web.Response:
         """POST /v1/vector_stores: name, metadata, expires_after, file_ids with chunking_strategy."""
         from aiapp_service.http.store_attaching import attach, new_files  # noqa: PLC0415  # loads the driver
-        from aiapp_service.retrieval.attributes import metadata  # noqa: PLC0415
 
         stores, principal = self._stores, request[CALL].principal
         body = await bodies.read_object(request)
@@ -61,7 +61,7 @@ class VectorStoresApi:
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /v1/vector_stores?limit=&order=&after=&before="""
-        from aiapp_service.retrieval.rows import Counts  # noqa: PLC0415
+        from aiapp_service.retrieval.rows import Counts  # noqa: PLC0415  # for a light start
 
         stores, tenant, page = self._stores, request[CALL].principal.tenant, page_of(request.query)
         with answered():
@@ -77,7 +77,6 @@ class VectorStoresApi:
 
     async def modify(self, request: web.Request) -> web.Response:
         """POST /v1/vector_stores/STORE: name, metadata, expires_after; what is not given stays."""
-        from aiapp_service.retrieval.attributes import metadata  # noqa: PLC0415
 
         stores, store = self._stores, await self._asked(request)
         body, changes = await bodies.read_object(request), dict[str, Any]()
@@ -101,7 +100,7 @@ class VectorStoresApi:
 
     async def search(self, request: web.Request) -> web.Response:
         """POST /v1/vector_stores/STORE/search: query, filters, max_num_results, ranking_options."""
-        from aiapp_service.retrieval.ranking import wanted  # noqa: PLC0415
+        from aiapp_service.retrieval.ranking import wanted  # noqa: PLC0415  # for a light start
 
         stores, store = self._stores, await self._asked(request)
         body = await bodies.read_object(request)
@@ -126,7 +125,7 @@ class VectorStoresApi:
         return await the_store(self._stores, request[CALL].principal.tenant, request.match_info["store"])
 
     async def _one(self, tenant: str, store: "Store") -> web.Response:
-        from aiapp_service.retrieval.rows import Counts  # noqa: PLC0415
+        from aiapp_service.retrieval.rows import Counts  # noqa: PLC0415  # for a light start
 
         with answered():
             counts = await self._stores.stores.counts(tenant, [store.id])

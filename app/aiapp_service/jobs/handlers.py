@@ -47,25 +47,25 @@ Factory = Callable[[Parts], Handler]
 
 
 def _batches(parts: Parts) -> Handler:
-    from aiapp_service.batches.setup import batches  # noqa: PLC0415
+    from aiapp_service.batches.setup import batches  # noqa: PLC0415  # for a light start
 
     return batches(parts)
 
 
 def _batch_watches(parts: Parts) -> "list[asyncio.Task[None]]":
-    from aiapp_service.batches.setup import watches  # noqa: PLC0415
+    from aiapp_service.batches.setup import watches  # noqa: PLC0415  # for a light start
 
     return watches(parts)
 
 
 def _fine_tuning(parts: Parts) -> Handler:
-    from aiapp_service.finetuning.setup import fine_tuning  # noqa: PLC0415
+    from aiapp_service.finetuning.setup import fine_tuning  # noqa: PLC0415  # for a light start
 
     return fine_tuning(parts)
 
 
 def _fine_tuning_watches(parts: Parts) -> "list[asyncio.Task[None]]":
-    from aiapp_service.finetuning.setup import watches  # noqa: PLC0415
+    from aiapp_service.finetuning.setup import watches  # noqa: PLC0415  # for a light start
 
     return watches(parts)
 

@@ -30,8 +30,8 @@ class Queues:
         """
         if name not in self._queues:
             # The libraries take a while to load: a service that adds no job starts without them.
-            from aiapp_service.jobs.queue import JobQueue  # noqa: PLC0415
-            from aiapp_service.jobs.redis import connect  # noqa: PLC0415
+            from aiapp_service.jobs.queue import JobQueue  # noqa: PLC0415  # for a light start
+            from aiapp_service.jobs.redis import connect  # noqa: PLC0415  # for a light start
 
             if self._client is None:
                 self._client = connect(self._config)

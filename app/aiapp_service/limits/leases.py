@@ -56,7 +56,7 @@ class Leases:
             await self._run(lambda client: client.eval(_RENEW, 1, self._prefix, text))
         except StoreDown:
             return  # the next look tries again, well before the time is over
-        except Exception:
+        except Exception:  # one look that fails must not end all those after it
             log.exception("leases cannot be renewed")
             return
         for demand in demands:

@@ -103,12 +103,12 @@ def _provider(provider: ProviderConfig, session: aiohttp.ClientSession, fetch: F
         return MockUpstream()
     key_file = SecretFile(provider.api_key_file) if provider.api_key_file else None
     if provider.kind is ProviderKind.ANTHROPIC:
-        from aiapp_service.llm.anthropic.upstream import BASE_URL, AnthropicUpstream  # noqa: PLC0415
+        from aiapp_service.llm.anthropic.upstream import BASE_URL, AnthropicUpstream  # noqa: PLC0415  # for a light start
 
         return AnthropicUpstream(session, provider.base_url or BASE_URL, key_file)
     if provider.kind is ProviderKind.GOOGLE:
-        from aiapp_service.llm.google.upstream import BASE_URL as GOOGLE_URL  # noqa: PLC0415
-        from aiapp_service.llm.google.upstream import GoogleUpstream  # noqa: PLC0415
+        from aiapp_service.llm.google.upstream import BASE_URL as GOOGLE_URL  # noqa: PLC0415  # for a light start
+        from aiapp_service.llm.google.upstream import GoogleUpstream  # noqa: PLC0415  # for a light start
 
         return GoogleUpstream(session, provider.base_url or GOOGLE_URL, key_file, fetch)
     # Not every compatible server takes stream_options from a client that did not send them.

@@ -1,6 +1,8 @@
 """Who calls, as far as limits, budgets, caches and the ledger need to know."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiapp_service.config import RateLimitConfig
 
@@ -28,3 +30,29 @@ class Principal:
 
 
 NOBODY = Principal()
+
+
+def dumped(principal: Principal) -> dict[str, Any]:
+    """A principal as JSON; nothing in it is secret."""
+    limits = principal.rate_limit
+    return {
+        "key": principal.key,
+        "tenant": principal.tenant,
+        "user": principal.user,
+        "address": principal.address,
+        "models": None if principal.models is None else sorted(principal.models),
+        "rate_limit": None if limits is None else limits.model_dump(mode="json", by_alias=True),
+    }
+
+
+def principal_of(document: Mapping[str, Any]) -> Principal:
+    """The inverse of `dumped`."""
+    models, limits = document["models"], document["rate_limit"]
+    return Principal(
+        document["key"],
+        document["tenant"],
+        document["user"],
+        document["address"],
+        None if models is None else frozenset(models),
+        None if limits is None else RateLimitConfig.model_validate(limits),
+    )

@@ -25,7 +25,7 @@ class Prompts:
         self._library = None
         if prompts:
             # Without prompts their language is not needed.
-            from aiapp_service.prompts.library import Library  # noqa: PLC0415
+            from aiapp_service.prompts.library import Library  # noqa: PLC0415  # for a light start
 
             self._library = Library(prompts, files)
 

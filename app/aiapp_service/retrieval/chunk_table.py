@@ -51,7 +51,7 @@ _FINISH = f"""
         SELECT coalesce(sum(octet_length(text)), 0) FROM vector_store_chunks
         WHERE store_id = %(store)s AND file_id = %(file)s
     ) FROM live WHERE store_id = %(store)s AND file_id = %(file)s
-"""  # noqa: S608
+"""  # noqa: S608  # made of constants
 _HASHES = """
     SELECT number, hash FROM vector_store_chunks WHERE store_id = %(store)s AND file_id = %(file)s
         AND tenant = %(tenant)s AND id = ANY(%(ids)s)

@@ -17,7 +17,7 @@ def vector_stores(config: ServiceConfig, router: Router, around: Surroundings) -
     """What the configuration has; nothing is connected yet. None without PostgreSQL."""
     if around.database is None or around.index is None:
         return None
-    from aiapp_service.retrieval.service import VectorStores  # noqa: PLC0415
+    from aiapp_service.retrieval.service import VectorStores  # noqa: PLC0415  # for a light start
 
     return VectorStores(config, router, around, around.database, around.index)
 
@@ -28,7 +28,7 @@ def ingest(gateway: Gateway) -> "Handler":
 
     async def handle(job: "Job") -> dict[str, Any]:
         if not found:
-            from aiapp_service.retrieval.ingestion import Ingestion  # noqa: PLC0415
+            from aiapp_service.retrieval.ingestion import Ingestion  # noqa: PLC0415  # for a light start
 
             found.append(Ingestion(lambda: gateway.current.vector_stores))
         return await found[0].handle(job)

@@ -105,7 +105,7 @@ class VectorStores:
             NotHere: nobody can.
             StoreDown: the queue does not answer; the files have failed.
         """
-        from aiapp_service.jobs.queue import NewJob  # noqa: PLC0415
+        from aiapp_service.jobs.queue import NewJob  # noqa: PLC0415  # for a light start
 
         jobs = [
             NewJob(
@@ -149,12 +149,15 @@ class VectorStores:
         )
         return best([hits for hits in found if hits is not None], wanted)
 
-    async def sweep(self) -> None:
-        """Empty stores that have run out."""
+    async def sweep(self) -> int:
+        """Empty stores that have run out; gives how many files were in them."""
+        swept = 0
         for tenant, store in await self.stores.expired(_SWEPT):
             page = await self.files.page(tenant, store, Page(limit=100))
             for file in page:
                 await self.index.delete(tenant, store, file.file)
+                swept += 1
+        return swept
 
 
 def best(lists: Sequence[Sequence[Hit]], wanted: Wanted) -> list[Hit]:

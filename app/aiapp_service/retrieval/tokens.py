@@ -19,7 +19,7 @@ def _encoding() -> "bpe_openai.Encoding":
     """Loaded with the first text: the library reads all of its tables, which take 90 MB of memory."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        import bpe_openai  # noqa: PLC0415
+        import bpe_openai  # noqa: PLC0415  # for a light start
 
     return bpe_openai.get_encoding(ENCODING)
 

@@ -86,7 +86,7 @@ class Outbox:
             except StoreDown as error:
                 self._say(error)
                 await asyncio.sleep(RETRY_SECONDS)
-            except Exception:
+            except Exception:  # those after them are not held up by what Redis will never take
                 log.exception("commands for Redis are wrong, and lost", extra={"commands": len(self._sending)})
                 self._sending = []
 

@@ -42,7 +42,7 @@ def folder_for(user: str, path: Path) -> Path:
         # pytest's folders are closed to everybody else.
         for parent in path.parents:
             with suppress(PermissionError):
-                if parent.is_relative_to("/tmp") and parent != Path("/tmp"):  # noqa: S108
+                if parent.is_relative_to("/tmp") and parent != Path("/tmp"):  # noqa: S108  # where tests have their folders
                     parent.chmod(0o755)
     return path
 

@@ -42,7 +42,7 @@ class Role:
         """Start, and wait until it answers."""
         with self._log.open("ab") as log:
             command = [*self._command, "--port", str(self.port)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ))  # noqa: ASYNC220
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ))  # noqa: ASYNC220  # started
         async with aiohttp.ClientSession() as http:
 
             async def live() -> bool:

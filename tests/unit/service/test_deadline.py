@@ -78,7 +78,7 @@ async def test_a_busy_process_is_not_a_slow_store():
         writer.write(b"answer\n")
         writer.close()
         # Whoever asked has it now, and cannot look.
-        time.sleep(0.3)  # noqa: ASYNC251
+        time.sleep(0.3)  # noqa: ASYNC251  # the loop has to stand still
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
 

@@ -64,7 +64,7 @@ class Reader:
 async def _ask(process: Process, format_: Format, body: bytes) -> dict[str, str]:
     source, target = process.stdin, process.stdout
     assert source is not None  # noqa: S101  # both are pipes
-    assert target is not None  # noqa: S101
+    assert target is not None  # noqa: S101  # as it was started
     try:
         source.write(json.dumps({"format": format_, "bytes": len(body)}).encode() + b"\n" + body)
         await source.drain()

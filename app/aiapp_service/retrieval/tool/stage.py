@@ -26,9 +26,9 @@ def searching(stores: "VectorStores | None") -> Stage:
             message = "file_search needs vector stores, and these PostgreSQL: give the app one with spec.postgres"
             raise ApiError(501, message, type_="server_error", param="tools", code="vector_stores_not_kept")
         # Nothing of it is loaded for who does not use it.
-        from aiapp_service.retrieval.tool.rounds import Rounds  # noqa: PLC0415
-        from aiapp_service.retrieval.tool.stream import streamed  # noqa: PLC0415
-        from aiapp_service.retrieval.tool.whole import whole  # noqa: PLC0415
+        from aiapp_service.retrieval.tool.rounds import Rounds  # noqa: PLC0415  # for a light start
+        from aiapp_service.retrieval.tool.stream import streamed  # noqa: PLC0415  # for a light start
+        from aiapp_service.retrieval.tool.whole import whole  # noqa: PLC0415  # for a light start
 
         rounds = await Rounds.of(exchange, following, stores)
         return await (streamed if exchange.streamed else whole)(rounds)

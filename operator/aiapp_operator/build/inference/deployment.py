@@ -112,7 +112,7 @@ def _pod(app: AIApp, inference: Inference, engine: EngineSpec, source: Weights) 
         read_only=False,  # engines write caches of their own beside their volumes
         ports=[{"name": "http", "containerPort": inference.port, "protocol": "TCP"}],
         resources=gpu.with_gpu(compute, inference.gpu),
-        volumeMounts=[*source.mounts, *engine.mounts, mount("cache", CACHE), mount("tmp", "/tmp")],  # noqa: S108
+        volumeMounts=[*source.mounts, *engine.mounts, mount("cache", CACHE), mount("tmp", "/tmp")],  # noqa: S108  # a pod's own
         startupProbe=http_probe(engine.health, period=_PERIOD, failures=LOAD_SECONDS // _PERIOD),
         livenessProbe=http_probe(engine.health, period=10, failures=6, timeout=10),
         readinessProbe=http_probe(engine.health, period=5, failures=3),

@@ -17,7 +17,7 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
     Raises:
         Stalled: the source cannot be served by this engine; reason InvalidSpec.
     """
-    args = ["--host", "0.0.0.0", "--port", str(inference.port), "--alias", inference.name, "--metrics"]  # noqa: S104
+    args = ["--host", "0.0.0.0", "--port", str(inference.port), "--alias", inference.name, "--metrics"]  # noqa: S104  # a pod
     args += _model(inference, weights)
     if inference.gpu is not None:
         args += ["--n-gpu-layers", "999"]  # all of them

@@ -20,7 +20,7 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
         Stalled: the source cannot be served by this engine; reason InvalidSpec.
     """
     gpus = inference.gpu.count if inference.gpu is not None else 1
-    args = ["--served-model-name", inference.name, "--host", "0.0.0.0", "--port", str(inference.port)]  # noqa: S104
+    args = ["--served-model-name", inference.name, "--host", "0.0.0.0", "--port", str(inference.port)]  # noqa: S104  # a pod
     if gpus > 1:
         args += ["--tensor-parallel-size", str(gpus)]
     # Its processes exchange tensors through shared memory; the container default of 64 MiB is too small.

@@ -174,7 +174,7 @@ async def test_wrong_requests_name_the_field(app: Stand) -> None:
     wrong = {
         "endpoint": {"endpoint": "/v1/images/generations"},
         "completion_window": {"completion_window": "1h"},
-        "metadata": {"metadata": {"n": 1}},
+        "metadata.n": {"metadata": {"n": 1}},
         "input_file_id": {"input_file_id": ""},
         "output_expires_after": {"output_expires_after": {"anchor": "created_at", "seconds": 1}},
     }

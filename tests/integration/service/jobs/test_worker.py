@@ -42,7 +42,7 @@ class Worker:
         self.port = free_port()
         arguments = ["worker", "--name", "w", "--config", str(self._file), "--port", str(self.port)]
         with self._log.open("ab") as output:
-            self.process = subprocess.Popen(  # noqa: ASYNC220
+            self.process = subprocess.Popen(  # noqa: ASYNC220  # only started here
                 [sys.executable, "-m", "aiapp_service", *arguments], stdout=output, stderr=subprocess.STDOUT
             )
         await until("worker ready", lambda: self.get("/readyz") == "ok\n", seconds=30)

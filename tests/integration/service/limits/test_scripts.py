@@ -63,7 +63,7 @@ class Both:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from tests.integration.servers.redis import redis_server  # noqa: PLC0415
+    from tests.integration.servers.redis import redis_server  # noqa: PLC0415  # only where there is no Redis yet
 
     with redis_server(tmp_path_factory.mktemp("redis") / "home") as server, connection(server) as client:
         yield lambda: Both(client)

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import openai
-import psycopg
 import pytest
 from openai import AsyncOpenAI
 
 from aiapp_service.config import CacheConfig, ExactCacheConfig
 from tests.integration.service.conftest import Serve, Service
+from tests.integration.service.ledgers import Books, consuming
 from tests.integration.service.retrieval.keeping import Keeping, app, filled
 from tests.integration.service.retrieval.librarian import Librarian
 from tests.integration.service.waiting import until
@@ -141,19 +141,25 @@ async def test_calls_of_the_client_s_own_functions_come_through(serve: Serve, ke
         assert names == ["ring"]
 
 
-async def test_each_round_is_billed_and_no_answer_is_cached(
-    serve: Serve, keeping: Keeping, connection: psycopg.Connection
-) -> None:
+async def test_rounds_are_one_row_of_the_ledger_and_no_answer_is_cached(serve: Serve, keeping: Keeping) -> None:
     model = Librarian()
-    connection.execute("DELETE FROM usage")
     cache = CacheConfig(exact=ExactCacheConfig(ttl=60))
-    async with library(serve, keeping, model, cache=cache) as (_, client, tool, _):
+    async with library(serve, keeping, model, cache=cache) as (api, client, tool, _):
+        wanted = api.gateway.current.config
+        assert wanted.database is not None
+        assert wanted.redis is not None
+        books = Books(keeping.url_file.read_text().strip(), wanted.database)
+        books.execute("DELETE FROM usage")
         for _ in range(2):
             await client.responses.create(model="chat", input="owls?", tools=[tool])
         assert len(model.bodies) == 4
-    rows = connection.execute("SELECT model, sum(input_tokens), count(*) FROM usage GROUP BY model").fetchall()
-    # Through Redis and a consumer, which does not run here.
-    assert {row[0] for row in rows} <= {"chat", "embed"}
+
+        def asked() -> list[tuple[int, int]]:
+            return [(r["input_tokens"], r["output_tokens"]) for r in books.rows() if r["model"] == "chat"]
+
+        async with consuming(wanted.redis, books, wanted.app):
+            await until("both requests are billed", lambda: len(asked()) == 2)
+        assert asked() == [(20, 10)] * 2, "two rounds each"
 
 
 async def test_a_stream_that_breaks_off_between_rounds_says_so(serve: Serve, keeping: Keeping) -> None:

@@ -160,9 +160,9 @@ async def test_a_file_that_is_taken_out_is_not_found_and_can_come_back(serve: Se
 
 
 async def test_a_store_that_has_run_out(serve: Serve, keeping: Keeping, connection: psycopg.Connection) -> None:
-    async with serve(keeping.config()) as api:
+    async with app(serve, keeping.config()) as api:
         client = alice(api)
-        store = await client.vector_stores.create(expires_after={"anchor": "last_active_at", "days": 7})
+        store, _ = await filled(client, {"cats.md": CATS}, expires_after={"anchor": "last_active_at", "days": 7})
         assert store.expires_at == (store.last_active_at or 0) + 7 * 24 * 3600
         connection.execute(
             "UPDATE vector_stores SET last_active_at = now() - interval '8 days' WHERE id = %s", (store.id,)
@@ -170,6 +170,12 @@ async def test_a_store_that_has_run_out(serve: Serve, keeping: Keeping, connecti
         assert (await client.vector_stores.retrieve(store.id)).status == "expired"
         with pytest.raises(openai.BadRequestError, match="expired"):
             await client.vector_stores.search(store.id, query="x")
+        stores = api.gateway.current.vector_stores
+        assert stores is not None
+        assert await stores.sweep() == 1
+        assert (await client.vector_stores.retrieve(store.id)).file_counts.total == 0
+        chunks = connection.execute("SELECT count(*) FROM vector_store_chunks WHERE store_id = %s", (store.id,))
+        assert chunks.fetchone() == (0,)
 
 
 async def test_other_tenants_see_nothing(serve: Serve, keeping: Keeping) -> None:

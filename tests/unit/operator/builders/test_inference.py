@@ -25,8 +25,8 @@ def environment(container):
     return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container.get("env", [])}
 
 
-LLAMA_BASE = ["--host", "0.0.0.0", "--port", "8000", "--alias", "m", "--metrics"]  # noqa: S104
-VLLM_BASE = ["--served-model-name", "m", "--host", "0.0.0.0", "--port", "8000"]  # noqa: S104
+LLAMA_BASE = ["--host", "0.0.0.0", "--port", "8000", "--alias", "m", "--metrics"]  # noqa: S104  # inside a pod
+VLLM_BASE = ["--served-model-name", "m", "--host", "0.0.0.0", "--port", "8000"]  # noqa: S104  # inside a pod
 
 
 @pytest.mark.parametrize(

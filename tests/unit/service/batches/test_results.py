@@ -1,9 +1,8 @@
 import json
 
-from aiapp_service.batches.record import dumped, principal_of
 from aiapp_service.batches.results import answered, not_answered
 from aiapp_service.config import LimitScope, RateLimitConfig
-from aiapp_service.pipeline.principal import NOBODY, Principal
+from aiapp_service.pipeline.principal import NOBODY, Principal, dumped, principal_of
 
 
 def test_an_answer_is_passed_on_as_it_is():

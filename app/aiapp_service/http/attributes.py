@@ -4,6 +4,7 @@ Limits: https://platform.openai.com/docs/api-reference/vector-stores-files/updat
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from aiapp_service.http.errors import bad_request
@@ -39,6 +40,15 @@ def metadata(given: Any) -> dict[str, str]:
             raise bad_request(f"metadata.{key} has to be a string", f"metadata.{key}")
         _within(key, value, "metadata")
     return found
+
+
+def metadata_of(body: Mapping[str, Any]) -> dict[str, str] | None:
+    """Strings by key; None where the request has none.
+
+    Raises:
+        ApiError: names the key that is wrong.
+    """
+    return None if body.get("metadata") is None else metadata(body["metadata"])
 
 
 def _keys(given: Any, field: str) -> dict[str, Any]:
