@@ -5,7 +5,7 @@ Ready: it serves as before, and a rollback would mend nothing. It is for alerts,
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -178,31 +178,26 @@ def _moment(time: str) -> datetime:
 
 
 def _last_backup(known: Known) -> Manifest:
-    found = [
-        {
-            "name": text(said, "name"),
-            "time": text(said, "time"),
-            "size": _number(said, "size"),
-            "duration": _duration(said),
-            "rows": _number(said, "rows"),
-        }
-        for said in _said(known, ComponentName.BACKUP, "backup")
-    ]
-    return _newest_of(known, "lastBackup", found)
+    return _last(known, "lastBackup", "name", _said(known, ComponentName.BACKUP, "backup"))
 
 
 def _last_verified(known: Known) -> Manifest:
+    return _last(known, "lastVerifiedRestore", "backup", _said(known, ComponentName.VERIFY, "verified"))
+
+
+def _last(known: Known, field: str, name: str, told: Iterable[Manifest]) -> Manifest:
+    """The newest of what runs have told and of what the status said before; `name` is where the backup is named."""
     found = [
         {
-            "backup": text(said, "backup"),
+            name: text(said, name),
             "time": text(said, "time"),
             "size": _number(said, "size"),
             "duration": _duration(said),
             "rows": _number(said, "rows"),
         }
-        for said in _said(known, ComponentName.VERIFY, "verified")
+        for said in told
     ]
-    return _newest_of(known, "lastVerifiedRestore", found)
+    return _newest_of(known, field, found)
 
 
 def _newest_of(known: Known, field: str, found: list[Manifest]) -> Manifest:
