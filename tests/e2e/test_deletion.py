@@ -120,7 +120,9 @@ def test_deleted_while_its_migration_runs(module_apps: AppFactory, server: AppHa
         assert delete(app, keeps=False) < 30, "process 1 of the Job's pod ends when it is told to"
     finally:
         # Inside the pod psql outlives the kubectl that started it.
-        databases.sql(server, "reset role; select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+        databases.sql(
+            server, "set role none; select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
+        )
         holder.kill()
         holder.wait()
 

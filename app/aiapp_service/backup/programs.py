@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy import URL
 
 from aiapp_service.backup.errors import ProgramFailed
+from aiapp_service.db.connect import connection_string
 from aiapp_service.telemetry.logs import without_secrets
 
 PIECE = 1 << 20
@@ -57,7 +58,7 @@ async def _program(
     name: str, arguments: list[str], url: URL, *, stdin: int | None = None, stdout: int | None = None
 ) -> AsyncIterator[tuple[Process, "asyncio.Task[str]"]]:
     """The running program and the task that keeps its last words; killed when the context is left early."""
-    database = url.set(password=None).render_as_string(hide_password=False)
+    database = connection_string(url.set(password=None))
     env = {**os.environ, "PGCONNECT_TIMEOUT": "30", "PGAPPNAME": f"aiapp {name}"}
     if url.password is not None:
         env["PGPASSWORD"] = str(url.password)

@@ -44,8 +44,10 @@ def parsed(text: str) -> URL:
 
 
 def connection_string(url: URL) -> str:
-    """As libpq takes it, with its password."""
-    return url.render_as_string(hide_password=False)
+    """As libpq takes it, with its password where it has one."""
+    before, mark, query = url.render_as_string(hide_password=False).partition("?")
+    # SQLAlchemy writes a space in options as a plus, which to libpq is one.
+    return before + mark + query.replace("+", "%20")
 
 
 def passes(error: BaseException) -> bool:
