@@ -87,8 +87,8 @@ def test_deleted_while_its_image_cannot_be_pulled(apps: AppFactory) -> None:
 
 @pytest.fixture(scope="module")
 def server(module_apps: AppFactory) -> AppHandle:
-    """Its PostgreSQL has room for other AIApps."""
-    app = module_apps.apply("server")
+    """Its PostgreSQL has room for other AIApps: tables of its own in `public` would be taken for theirs."""
+    app = module_apps.apply("server", migrations={"enabled": False})
     app.wait_ready()
     return app
 
@@ -120,9 +120,8 @@ def test_deleted_while_its_migration_runs(module_apps: AppFactory, server: AppHa
         assert delete(app, keeps=False) < 30, "process 1 of the Job's pod ends when it is told to"
     finally:
         # Inside the pod psql outlives the kubectl that started it.
-        databases.sql(
-            server, "set role none; select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
-        )
+        held = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
+        databases.sql(server, held, databases.SUPERUSER)
         holder.kill()
         holder.wait()
 
