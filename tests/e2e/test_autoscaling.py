@@ -39,8 +39,9 @@ def test_metrics_reach_the_autoscaler(app: AppHandle) -> None:
 def test_load_adds_pods_and_idleness_removes_them_and_nobody_notices(module_apps: AppFactory, app: AppHandle) -> None:
     load = driver.start(module_apps.platform, app.namespace, app.name, 24, BODY)
     wait_until("more pods under load", lambda: pods(app) == MOST, seconds=120, seen=lambda: (pods(app), load.counts()))
+    # Ready is from before until the operator has seen the new pods.
+    wait_until("all of them ready", lambda: app.read()["status"]["api"] == f"{MOST}/{MOST}", seconds=120, seen=app.read)
     app.wait_ready(seconds=120)
-    assert app.read()["status"]["api"] == f"{MOST}/{MOST}"
     counts = load.stop()
     assert counts.done > 0
     assert (counts.failed, counts.said) == (0, ())

@@ -99,6 +99,7 @@ class Claim:
     capacity: str = ""  # size it has
     bound: bool = False
     deleting: bool = False
+    secrets_made: bool = False  # the Secrets there are were made for this very volume
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ PASSWORD = "{password}"  # noqa: S105  # the place in a template, not a password
 class GeneratedSecret:
     """A Secret that is created once and never read, changed or applied again.
 
-    `replace`: the one there is holds passwords of before a rotation, and is deleted first.
+    `replace`: one that is there already is of before: of a rotation, or of data that is gone. It gives way.
     """
 
     name: str

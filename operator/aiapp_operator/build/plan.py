@@ -6,6 +6,7 @@ out. What a closed gate blocks and what exists already is held: neither applied 
 the old revision serves on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from aiapp_operator.api import names
@@ -103,13 +104,14 @@ def _plan_postgres(draft: _Draft, app: AIApp, settings: Settings) -> None:
     if managed is None:
         return
     found = draft.facts.claims.get(names.part(app.name, ComponentName.POSTGRES))
-    draft.apply += [postgres.claim(app, managed, found), postgres.service(app)]
+    claim = postgres.claim(app, managed, found)
+    draft.apply += [claim, postgres.service(app)]
     uid = _usable_uid(draft.facts, app, ComponentName.POSTGRES)
     owner = data.claim_reference(app, ComponentName.POSTGRES, uid)
     stateful_set = postgres.stateful_set(app, settings, managed)
     rotation = _rotation(draft, app, stateful_set)
     secrets = database_roles.secrets(app, addresses.host(app, ComponentName.POSTGRES), owner, rotation)
-    _plan_data(draft, secrets, stateful_set, uid)
+    _plan_data(draft, claim, secrets, stateful_set)
 
 
 def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
@@ -117,13 +119,16 @@ def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
     if managed is None:
         return
     found = draft.facts.claims.get(names.part(app.name, ComponentName.REDIS))
-    draft.apply += [redis.claim(app, managed, found), redis.service(app)]
+    claim = redis.claim(app, managed, found)
+    draft.apply += [claim, redis.service(app)]
     uid = _usable_uid(draft.facts, app, ComponentName.REDIS)
     stateful_set = redis.stateful_set(app, settings, managed)
     _rotation(draft, app, stateful_set)
-    _plan_data(draft, [redis.secret(app, uid)], stateful_set, uid)
+    others = []
     if redis_cache.wanted(app) is not None:
-        draft.apply += [redis_cache.service(app), redis_cache.deployment(app, settings, managed)]
+        draft.apply.append(redis_cache.service(app))
+        others = [redis_cache.deployment(app, settings, managed)]
+    _plan_data(draft, claim, [redis.secret(app, uid)], stateful_set, others)
 
 
 def _plan_cloudnativepg(draft: _Draft, app: AIApp, settings: Settings) -> None:
@@ -138,7 +143,7 @@ def _plan_cloudnativepg(draft: _Draft, app: AIApp, settings: Settings) -> None:
         rotated = found.rotation not in {"", rotation}
         for secret in cloudnativepg.secrets(app, found):
             if rotated or not found.rotation or secret.name in draft.facts.missing_secrets:
-                draft.secrets.append(replace(secret, replace=rotated))
+                draft.secrets.append(replace(secret, replace=rotated or not found.rotation))
     cluster = cloudnativepg.cluster(app, settings, wanted, rotation)
     draft.gate("CloudNativePGInstalled", [cluster], is_open=cluster["kind"] not in draft.facts.absent_kinds)
 
@@ -162,17 +167,31 @@ def _rotated(facts: Facts, key: ObjectKey) -> str:
     return "" if workload is None else workload.rotation
 
 
-def _plan_data(draft: _Draft, secrets: list[GeneratedSecret], stateful_set: Manifest, claim_uid: str) -> None:
-    """Secrets before the StatefulSet, so that its existence, and the rotation on it, say that they were created."""
+def _plan_data(
+    draft: _Draft,
+    claim: Manifest,
+    secrets: list[GeneratedSecret],
+    stateful_set: Manifest,
+    others: Sequence[Manifest] = (),
+) -> None:
+    """Volume, then Secrets, then the mark on the volume that they are its own, then what starts with them.
+
+    Without the mark a Secret that is there may be that of an earlier volume, which garbage collection has yet to
+    take; nothing has started with it, so it is replaced. With it a Secret is made again only where a pod misses it.
+    """
+    found = draft.facts.claims.get(claim["metadata"]["name"])
+    usable = found is not None and not found.deleting
+    if found is not None and usable:
+        claim["metadata"]["annotations"] = {names.ANNOTATION_SECRETS: found.uid}
+    made = found is not None and usable and found.secrets_made
     key = object_key(stateful_set)
     exists = key in draft.facts.keys
     annotations = stateful_set["metadata"].get("annotations", {})
     rotated = exists and annotations.get(names.ANNOTATION_ROTATION, "") != _rotated(draft.facts, key)
-    for secret in secrets if claim_uid else ():
-        missing = secret.name in draft.facts.missing_secrets  # deleted by hand: a pod waits for it
-        if rotated or missing or not exists:
-            draft.secrets.append(replace(secret, replace=rotated))
-    draft.gate(f"VolumeOf{key.name}", [stateful_set], is_open=bool(claim_uid) or exists)
+    for secret in secrets if usable else ():
+        if rotated or not made or secret.name in draft.facts.missing_secrets:
+            draft.secrets.append(replace(secret, replace=rotated or not made))
+    draft.gate(f"VolumeOf{key.name}", [stateful_set, *others], is_open=made or exists)
 
 
 def _plan_inference(draft: _Draft, app: AIApp, settings: Settings) -> None:

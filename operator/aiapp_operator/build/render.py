@@ -12,6 +12,7 @@ from aiapp_operator.build.plan import desired
 from aiapp_operator.config import Settings
 
 PLACEHOLDER = "GENERATED"
+_MADE_OF_UIDS = frozenset({names.ANNOTATION_DATABASE, names.ANNOTATION_SECRETS})
 
 
 def render(app: AIApp, settings: Settings) -> list[Manifest]:
@@ -29,27 +30,32 @@ def render(app: AIApp, settings: Settings) -> list[Manifest]:
         if settled == facts:
             break
         facts = settled
-    # Volumes have no uid here, so their Secrets are planned as if the databases were yet to be made.
+    # As it is before the Secrets are made.
     clusters = {name: replace(cluster, rotation="") for name, cluster in facts.clusters.items()}
-    secrets = desired(app, replace(facts, keys=frozenset(), clusters=clusters), settings).secrets
+    claims = {name: replace(claim, secrets_made=False) for name, claim in facts.claims.items()}
+    secrets = desired(app, replace(facts, claims=claims, clusters=clusters), settings).secrets
     return [*(_offline(secret.manifest(PLACEHOLDER)) for secret in secrets), *(_offline(m) for m in plan.apply)]
 
 
 def _after(plan: Plan, facts: Facts) -> Facts:
     """Facts after `plan` was carried out and everything in it became ready."""
     applied = {object_key(manifest): manifest for manifest in plan.apply}
-    claims = {key.name: Claim(key.name, uid="offline") for key in applied if key.kind == "PersistentVolumeClaim"}
+    claims = {
+        key.name: Claim(key.name, uid="offline", secrets_made=_annotation(manifest, names.ANNOTATION_SECRETS) != "")
+        for key, manifest in applied.items()
+        if key.kind == "PersistentVolumeClaim"
+    }
     jobs = {
         key.name: Job(
             key.name,
             JobState.COMPLETE,
-            database=_database(manifest),
+            database=_annotation(manifest, names.ANNOTATION_DATABASE),
         )
         for key, manifest in applied.items()
         if key.kind == "Job" and _component(manifest) not in names.RUNS
     }
     runs = {
-        key.name: Run(key.name, component, JobState.COMPLETE, database=_database(manifest))
+        key.name: Run(key.name, component, JobState.COMPLETE, database=_annotation(manifest, names.ANNOTATION_DATABASE))
         for key, manifest in applied.items()
         if key.kind == "Job" and (component := _component(manifest)) in names.RUNS
     }
@@ -57,7 +63,9 @@ def _after(plan: Plan, facts: Facts) -> Facts:
         key: Workload(key, serving=1) for key in applied if key.kind in {"Deployment", "StatefulSet"}
     }
     clusters = {
-        key.name: Cluster(key.name, uid="offline", ready=1, primary=True, rotation=_rotation(manifest))
+        key.name: Cluster(
+            key.name, uid="offline", ready=1, primary=True, rotation=_annotation(manifest, names.ANNOTATION_ROTATION)
+        )
         for key, manifest in applied.items()
         if key.kind == "Cluster"
     }
@@ -72,23 +80,18 @@ def _after(plan: Plan, facts: Facts) -> Facts:
     )
 
 
-def _rotation(manifest: Manifest) -> str:
-    return str((manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROTATION, ""))
+def _annotation(manifest: Manifest, name: str) -> str:
+    return str((manifest["metadata"].get("annotations") or {}).get(name, ""))
 
 
 def _component(manifest: Manifest) -> ComponentName:
     return ComponentName(manifest["metadata"]["labels"][names.LABEL_COMPONENT])
 
 
-def _database(manifest: Manifest) -> str:
-    return str((manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_DATABASE, ""))
-
-
 def _offline(manifest: Manifest) -> Manifest:
     metadata = {name: value for name, value in manifest["metadata"].items() if name != "ownerReferences"}
-    annotations = {
-        name: value for name, value in metadata.get("annotations", {}).items() if name != names.ANNOTATION_DATABASE
-    }
+    found = metadata.get("annotations", {})
+    annotations = {name: value for name, value in found.items() if name not in _MADE_OF_UIDS}
     metadata.pop("annotations", None)
     if annotations:
         metadata["annotations"] = annotations

@@ -1,13 +1,21 @@
 """What the pods of a workload need before they may be made: else they would start with what happens to be there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiapp_operator.api.manifest import Manifest, ObjectKey
+from aiapp_operator.api.names import ANNOTATION_SECRETS
+from aiapp_operator.api.plan import GeneratedSecret
 
 
-def needed_by(manifest: Manifest) -> frozenset[ObjectKey]:
-    """ConfigMaps, Secrets, volumes and ServiceAccount that the pods of `manifest` name; none where it has no pods."""
+def needed_by(manifest: Manifest, secrets: Iterable[GeneratedSecret] = ()) -> frozenset[ObjectKey]:
+    """ConfigMaps, Secrets, volumes and ServiceAccount that the pods of `manifest` name; none where it has no pods.
+
+    A volume that says that its Secrets were made needs those of them that are among `secrets`, to be created now.
+    """
+    made_for = (manifest["metadata"].get("annotations") or {}).get(ANNOTATION_SECRETS)
+    if made_for:
+        return frozenset(ObjectKey("Secret", s.name) for s in secrets if s.owner and s.owner["uid"] == made_for)
     spec = ((manifest.get("spec") or {}).get("template") or {}).get("spec")
     return frozenset(_named(spec)) if spec else frozenset()
 

@@ -149,7 +149,7 @@ class Reconciler:
         steps: list[_Step] = [
             (ObjectKey("Secret", s.name), _NOTHING, partial(self._create, app, s)) for s in plan.secrets
         ]
-        steps += [(object_key(m), needed_by(m), partial(self._applier.apply, app, m)) for m in plan.apply]
+        steps += [(object_key(m), needed_by(m, plan.secrets), partial(self._applier.apply, app, m)) for m in plan.apply]
         for key, needs, work in steps:
             if needs & failed:
                 failed.add(key)
@@ -173,9 +173,6 @@ class Reconciler:
         created = await secrets.create(self._client, secret, self._in.rng)
         if created:
             log.info("created", extra={"app": f"{app.namespace}/{app.name}", "child": f"Secret/{secret.name}"})
-        elif secret.owner is not None:
-            volume = self._children.get(secret.owner["kind"], app.namespace, secret.owner["name"])
-            secrets.check_settled(secret, volume, self._in.clock())
         return created
 
     async def _report(

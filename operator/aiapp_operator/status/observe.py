@@ -254,13 +254,15 @@ def _is_false(found: Mapping[str, object]) -> bool:
 
 
 def _claim(name: str, child: Manifest) -> Claim:
+    uid = text(child, "metadata", "uid")
     return Claim(
         name=name,
-        uid=text(child, "metadata", "uid"),
+        uid=uid,
         requested=text(child, "spec", "resources", "requests", "storage"),
         capacity=text(child, "status", "capacity", "storage"),
         bound=text(child, "status", "phase") == "Bound",
         deleting=bool(text(child, "metadata", "deletionTimestamp")),
+        secrets_made=bool(uid) and text(child, "metadata", "annotations", names.ANNOTATION_SECRETS) == uid,
     )
 
 

@@ -54,9 +54,15 @@ def after(plan: Plan, *, ready: bool = True, job: JobState = JobState.COMPLETE, 
             for manifest in jobs
         },
         claims={
-            key.name: Claim(key.name, uid, requested="1Gi", bound=True)
-            for key in map(object_key, plan.apply)
-            if key.kind == "PersistentVolumeClaim"
+            manifest["metadata"]["name"]: Claim(
+                manifest["metadata"]["name"],
+                uid,
+                requested="1Gi",
+                bound=True,
+                secrets_made=manifest["metadata"].get("annotations", {}).get(names.ANNOTATION_SECRETS) == uid,
+            )
+            for manifest in plan.apply
+            if manifest["kind"] == "PersistentVolumeClaim"
         },
     )
 

@@ -84,7 +84,10 @@ def test_taking_the_annotation_away_rotates_nothing():
     assert written(after, plan) == after
 
 
-def test_a_new_app_with_the_annotation_replaces_nothing():
-    plan = rotated("2026-11", Facts(claims={"shop-postgres": Claim("shop-postgres", "u")}))
-    assert plan.secrets
-    assert not any(secret.replace for secret in plan.secrets)
+def test_a_new_app_with_the_annotation_is_made_for_it_at_once():
+    claim = Claim("shop-postgres", "u")
+    first = rotated("2026-11", Facts(claims={claim.name: claim}))
+    users = {secret.template["username"] for secret in first.secrets}
+    assert "aiapp_api" not in users
+    assert any(user.startswith("aiapp_api_") for user in users)
+    assert rotated("2026-11", Facts(claims={claim.name: replace(claim, secrets_made=True)})).secrets == ()

@@ -9,6 +9,7 @@ from aiapp_operator.api.manifest import ObjectKey, object_key
 from aiapp_operator.build.plan import desired
 from aiapp_operator.config import Images, Settings
 from aiapp_operator.errors import Stalled
+from aiapp_operator.kube.requirements import needed_by
 from tests.unit.operator.examples import LLAMA, SETTINGS, after, find, keys, make_app, settled
 
 POSTGRES = ObjectKey("StatefulSet", "shop-postgres")
@@ -30,17 +31,33 @@ def test_volumes_come_before_passwords_and_databases():
     assert not [key for key in keys(plan) if key.startswith(("StatefulSet", "Deployment", "Job", "ConfigMap"))]
 
 
-def test_password_and_database_once_the_volume_is_seen():
+def test_password_once_the_volume_is_seen_and_database_once_it_is_marked():
     claims = {"shop-postgres": Claim("shop-postgres", "pvc-1")}
     plan = plan_for(Facts(claims=claims))
+    volume = find(plan, "PersistentVolumeClaim/shop-postgres")
+    assert volume["metadata"]["annotations"] == {"aiapp.dev/secrets-made-for": "pvc-1"}
+    assert {secret.name for secret in plan.secrets} == {str(key.name) for key in needed_by(volume, plan.secrets)}
+    assert all(secret.replace for secret in plan.secrets), "one that is there is of an earlier volume"
     assert [secret.name for secret in plan.secrets] == [
         "shop-postgres",
         "shop-postgres-api",
         "shop-postgres-worker",
         "shop-postgres-superuser",
     ]
+    assert str(POSTGRES) not in keys(plan)
+    plan = plan_for(Facts(claims={"shop-postgres": Claim("shop-postgres", "pvc-1", secrets_made=True)}))
+    assert plan.secrets == ()
     assert str(POSTGRES) in keys(plan)
     assert "StatefulSet/shop-redis" not in keys(plan)
+
+
+def test_another_volume_gets_passwords_of_its_own_though_the_database_is_there():
+    _, facts = settled(make_app())
+    fresh = {**facts.claims, "shop-postgres": Claim("shop-postgres", "uid-2")}
+    plan = plan_for(replace(facts, claims=fresh))
+    assert {secret.owner["uid"] for secret in plan.secrets} == {"uid-2"}
+    assert all(secret.replace for secret in plan.secrets)
+    assert str(POSTGRES) in keys(plan)
 
 
 def test_secret_lives_as_long_as_the_volume():

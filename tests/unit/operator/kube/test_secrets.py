@@ -2,13 +2,11 @@
 
 import string
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
 
 from aiapp_operator.api.plan import GeneratedSecret
-from aiapp_operator.errors import Waiting
 from aiapp_operator.kube import secrets
 from aiapp_operator.kube.api_errors import ApiError, Forbidden
 from aiapp_operator.kube.client import KubeClient
@@ -28,8 +26,8 @@ class Bench:
         self.connection = Connection(self.server, seeded(1), self.faults)
         self.rng = seeded(2)
 
-    async def create(self):
-        return await secrets.create(KubeClient(self.connection), SECRET, self.rng)
+    async def create(self, secret=SECRET):
+        return await secrets.create(KubeClient(self.connection), secret, self.rng)
 
 
 @virtual_time
@@ -40,6 +38,17 @@ async def test_it_is_created_once():
     assert not await bench.create()
     assert bench.server.get("Secret", "shop-db") == first
     assert {r.method for r in bench.connection.requests} == {"POST"}
+
+
+@virtual_time
+async def test_one_of_before_gives_way():
+    bench = Bench()
+    await bench.create()
+    before = bench.server.get("Secret", "shop-db")
+    assert await bench.create(replace(SECRET, replace=True))
+    after = bench.server.get("Secret", "shop-db")
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert after["stringData"] != before["stringData"]
 
 
 @virtual_time
@@ -78,18 +87,3 @@ def test_an_owner_is_named_only_where_there_is_one():
     assert "ownerReferences" not in SECRET.manifest("p")["metadata"]
     owned = replace(SECRET, owner={"kind": "PersistentVolumeClaim", "name": "shop-db", "uid": "u"})
     assert owned.manifest("p")["metadata"]["ownerReferences"][0]["uid"] == "u"
-
-
-NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-def volume(age):
-    return {"metadata": {"creationTimestamp": (NOW - age).strftime("%Y-%m-%dT%H:%M:%SZ")}}
-
-
-def test_a_secret_that_is_there_before_its_volume_is_doubted_for_a_while():
-    with pytest.raises(Waiting) as caught:
-        secrets.check_settled(SECRET, volume(timedelta(seconds=1)), NOW)
-    assert "shop-db" in caught.value.message
-    for settled in (volume(secrets.DOUBT), volume(timedelta(days=3)), None):
-        secrets.check_settled(SECRET, settled, NOW)

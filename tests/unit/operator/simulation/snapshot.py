@@ -6,7 +6,7 @@ from typing import Any
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ANNOTATION_INTENT
 from tests.unit.operator.simulation.apiserver import ApiServer
-from tests.unit.operator.simulation.controllers import place_of
+from tests.unit.operator.simulation.controllers import place_of, secrets
 
 # What differs between runs by its nature. The hash of the intent has the owner's uid in it.
 _VOLATILE = frozenset({"uid", "resourceVersion", "generation", "managedFields"})
@@ -23,6 +23,20 @@ def snapshot(server: ApiServer) -> dict[str, Any]:
         for m in objects
         if m["kind"] not in _APART
     }
+
+
+def remade_passwords(server: ApiServer) -> set[str]:
+    """Secrets that were made again after a pod had started with them: what it made with them would not open again."""
+    used: set[str] = set()
+    found: set[str] = set()
+    for change in server.storage.history:
+        if change.before is not None or change.after is None:
+            continue
+        if change.place.kind == "Pod":
+            used.update(secrets(change.after))
+        elif change.place.kind == "Secret" and change.place.name in used:
+            found.add(change.place.name)
+    return found
 
 
 def _stable(manifest: Manifest) -> Manifest:

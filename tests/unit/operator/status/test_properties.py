@@ -95,7 +95,9 @@ def facts_of(draw, app):
             for uid in [draw(st.sampled_from(["", "uid"]))]
         },
         claims={
-            key.name: Claim(key.name, "uid", requested="1Gi", deleting=draw(st.booleans()))
+            key.name: Claim(
+                key.name, "uid", requested="1Gi", deleting=draw(st.booleans()), secrets_made=draw(st.booleans())
+            )
             for key in keys
             if key.kind == "PersistentVolumeClaim"
         },
