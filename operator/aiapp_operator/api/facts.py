@@ -113,8 +113,9 @@ class Cluster:
     phase: str = ""  # CloudNativePG's words
     phase_reason: str = ""
     primary: bool = False  # one instance is the primary, and no other is to become it
-    rotation: str = ""  # what its Secrets were last made for; empty: not yet
+    rotation: str = ""  # digest of what its passwords were last rotated for
     deleting: bool = False
+    secrets_made: bool = False  # the Secrets there are were made for this very Cluster
 
 
 class HealthStatus(StrEnum):
