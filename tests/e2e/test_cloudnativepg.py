@@ -1,5 +1,12 @@
-"""PostgreSQL by the real CloudNativePG: noticed when it is installed, with roles of our own."""
+"""PostgreSQL by the real CloudNativePG: it comes up, and the death of its primary loses nothing."""
 
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
 import psycopg
 import pytest
 from rich.console import Console
@@ -7,11 +14,14 @@ from rich.console import Console
 from tests.e2e.apps import AppFactory
 from tests.stack import cloudnativepg
 from tests.stack.aiapp import AppHandle
+from tests.stack.client import port_forward
 from tests.stack.install import Platform
+from tests.stack.wait import wait_until
 
 # The cluster, its images and CloudNativePG come up inside of the first test.
 pytestmark = pytest.mark.timeout(1500)
 INSTANCES = 2  # this machine is small
+MOST_SECONDS_WITHOUT_API = 10.0
 CLUSTER = {
     "cloudNativePG": {
         "instances": INSTANCES,
@@ -37,6 +47,12 @@ def app(module_apps: AppFactory) -> AppHandle:
 def has_cloudnativepg(platform: Platform) -> bool:
     found = platform.kube.kubectl_run("get", "crd", "clusters.postgresql.cnpg.io")
     return found.returncode == 0
+
+
+def primary(app: AppHandle) -> str:
+    cluster = app.kube.get("Cluster", f"{app.name}-postgres", app.namespace)
+    assert cluster is not None
+    return str((cluster.get("status") or {}).get("currentPrimary", ""))
 
 
 def secret(app: AppHandle, role: str) -> dict[str, str]:
@@ -83,3 +99,78 @@ def test_it_comes_up_with_roles_of_its_own(app: AppHandle) -> None:
         for forbidden in ("DROP TABLE rows", "CREATE TABLE other (x int)", "SET ROLE aiapp"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 api.execute(forbidden)
+
+
+@dataclass
+class Writer:
+    """Commits one row after the other, and asks the API meanwhile."""
+
+    app: AppHandle
+    url: str
+    committed: list[int] = field(default_factory=list)
+    api_failures: list[float] = field(default_factory=list)
+    sql_failures: list[float] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def write(self) -> None:
+        number, connection = 0, None
+        while not self.stop.is_set():
+            try:
+                connection = connection or connect(self.app, "api")
+                connection.execute("INSERT INTO rows VALUES (%s) ON CONFLICT DO NOTHING", (number,))
+                self.committed.append(number)
+                number += 1
+            except psycopg.Error as error:
+                print("writer", type(error).__name__, error, flush=True)
+                self.sql_failures.append(time.monotonic())
+                connection = None
+                self.stop.wait(0.2)
+
+    def ask(self) -> None:
+        body = {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}
+        with httpx.Client(timeout=5) as client:
+            while not self.stop.is_set():
+                try:
+                    done = client.post(f"{self.url}/v1/chat/completions", json=body).status_code == httpx.codes.OK
+                except httpx.HTTPError:
+                    done = False
+                if not done:
+                    self.api_failures.append(time.monotonic())
+                self.stop.wait(0.1)
+
+
+@pytest.fixture
+def writer(app: AppHandle) -> Iterator[Writer]:
+    with port_forward(app.kube, app.namespace, f"svc/{app.name}-api", 8080) as url:
+        made = Writer(app, url)
+        threads = [threading.Thread(target=work, daemon=True) for work in (made.write, made.ask)]
+        for thread in threads:
+            thread.start()
+        yield made
+        made.stop.set()
+        for thread in threads:
+            thread.join(timeout=30)
+
+
+def test_the_death_of_the_primary_loses_no_row(app: AppHandle, writer: Writer, record_property) -> None:
+    wait_until("rows are committed", lambda: len(writer.committed) > 100, seconds=30)
+    before = primary(app)
+    app.kube.kubectl("-n", app.namespace, "delete", "pod", before, "--force", "--grace-period=0")
+    killed = time.monotonic()
+    wait_until("another primary", lambda: primary(app) not in {"", before}, seconds=120)
+    moved = time.monotonic()
+    app.wait_condition("PostgresReady", "False", seconds=60)
+    assert "Stalled" not in app.conditions(), "a failover passes by itself"
+    so_far = len(writer.committed)
+    wait_until("rows are committed again", lambda: len(writer.committed) > so_far + 50, seconds=60)
+    app.wait_ready(seconds=240)
+    writer.stop.set()
+    api = (max(writer.api_failures) - min(writer.api_failures)) if writer.api_failures else 0.0
+    sql = (max(writer.sql_failures) - killed) if writer.sql_failures else 0.0
+    figures = {"moved_s": moved - killed, "api_s": api, "sql_s": sql, "committed": len(writer.committed)}
+    record_property("failover", json.dumps(figures))
+    print(json.dumps({"failover": {name: round(value, 1) for name, value in figures.items()}}))  # a figure
+    assert api <= MOST_SECONDS_WITHOUT_API
+    with connect(app, "api") as connection:
+        found = {row[0] for row in connection.execute("SELECT id FROM rows").fetchall()}
+    assert set(writer.committed) <= found, "a row that was confirmed is gone"
