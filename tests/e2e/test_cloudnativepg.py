@@ -35,13 +35,18 @@ CLUSTER = {
 
 @pytest.fixture(scope="module")
 def app(module_apps: AppFactory) -> AppHandle:
-    """First without CloudNativePG, which is then installed."""
-    object_store(module_apps.platform, module_apps.namespace, Console(highlight=False, width=160))
+    """First without CloudNativePG, which is then installed; a cluster that is kept between runs has it already."""
+    console = Console(highlight=False, width=160)
+    object_store(module_apps.platform, module_apps.namespace, console)
+    installed = has_cloudnativepg(module_apps.platform)
+    if installed:
+        # A Cluster takes the image that the operator knows when it is made.
+        cloudnativepg.install(module_apps.platform, console)
     app = module_apps.apply("resilient", **spec(module_apps))
-    if not has_cloudnativepg(module_apps.platform):
+    if not installed:
         missing = app.wait_condition("DependenciesAvailable", "False", reason="CloudNativePGMissing")
         assert "install it" in missing["message"]
-    cloudnativepg.install(module_apps.platform, Console(highlight=False, width=160))
+        cloudnativepg.install(module_apps.platform, console)
     app.wait_condition("DependenciesAvailable", "True", seconds=90)
     app.wait_ready(seconds=420)
     return app
