@@ -25,7 +25,7 @@ KEY = "key-of-the-databases-test"
 REFRESH_SECONDS, TOLD_SECONDS = 120, 90
 _CLIENT = 'cli="$(command -v redis-cli || command -v valkey-cli)"; REDISCLI_AUTH="$(cat /etc/aiapp/secret/password)"'
 _REDIS = f'{_CLIENT}; export REDISCLI_AUTH VALKEYCLI_AUTH="$REDISCLI_AUTH"; exec "$cli" "$@"'
-_OLD_HASH = "for file in /run/aiapp/previous.*; do echo ${file##*previous.}; done"
+_OLD_HASH = "for file in $(find /run/aiapp -name 'previous.*'); do echo ${file##*previous.}; done"
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_new_passwords_under_traffic_fail_no_request(app: AppHandle, url: str) -
         wait_until("new Secrets", replaced, seconds=60)
         wait_until("the API has the new Secret", lambda: "//aiapp_api_" in url_of_the_api(app), seconds=REFRESH_SECONDS)
         # More at a time than there are connections: new ones are opened, by the new login.
-        traffic.add(*[usage] * 6, *[responses] * 4, pause=0.0)
+        traffic.add(*[usage] * 6, *[responses] * 2, pause=0.02)
         wait_until(
             "sessions of the new login",
             lambda: int(databases.sql(app, new_sessions, databases.SUPERUSER)) > 0,
@@ -174,7 +174,7 @@ def test_new_passwords_under_traffic_fail_no_request(app: AppHandle, url: str) -
 def warnings(app: AppHandle) -> set[str]:
     """Reasons of the Events of type Warning about it."""
     found = app.kube.list("Event", app.namespace)
-    return {e["reason"] for e in found if e["type"] == "Warning" and e["involvedObject"]["name"] == app.name}
+    return {e["reason"] for e in found if e["type"] == "Warning" and e["regarding"]["name"] == app.name}
 
 
 @contextlib.contextmanager
@@ -211,7 +211,7 @@ def small_disk(app: AppHandle) -> Iterator[Path]:
     """Put a file system of its size over the folder that is the volume of the database; it is empty."""
     claim = app.kube.get("PersistentVolumeClaim", f"{app.name}-postgres", app.namespace)
     assert claim is not None
-    volume = app.kube.get("PersistentVolume", claim["spec"]["volumeName"], "")
+    volume = app.kube.get("PersistentVolume", claim["spec"]["volumeName"])
     assert volume is not None
     if not Path(volume["spec"].get("hostPath", {}).get("path", "/no/such")).is_dir():
         pytest.skip("the volumes of this cluster are on another machine")
