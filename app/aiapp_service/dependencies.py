@@ -4,7 +4,7 @@ Drivers are imported where they are needed: a service without databases starts w
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from aiapp_service.config import ServiceConfig
 
@@ -12,8 +12,8 @@ from aiapp_service.config import ServiceConfig
 class Probe(Protocol):
     """One dependency."""
 
-    async def check(self) -> None:
-        """Raises whatever the driver raises when it does not answer."""
+    async def check(self) -> Mapping[str, Any] | None:
+        """What is to be told of it beside that it answers. Raises whatever the driver raises when it does not."""
 
     async def close(self) -> None:
         """Give up its connections."""
@@ -26,7 +26,7 @@ class Probes:
         self._probes = probes
 
     @property
-    def checks(self) -> dict[str, Callable[[], Awaitable[None]]]:
+    def checks(self) -> dict[str, Callable[[], Awaitable[Mapping[str, Any] | None]]]:
         """A function to call for each."""
         return {name: probe.check for name, probe in self._probes.items()}
 

@@ -1,11 +1,14 @@
 """Backups on a real cluster: written, proven, and all there is after everything else was destroyed."""
 
-import subprocess
-import sys
+import contextlib
+from collections.abc import Iterator
 
 from rich.console import Console
 
+from tests.e2e import databases
 from tests.e2e.apps import AppFactory
+from tests.e2e.command_line import aiapp
+from tests.e2e.test_deletion import delete
 from tests.stack.aiapp import AppHandle
 from tests.stack.objectstore import object_store
 from tests.stack.wait import wait_until
@@ -22,18 +25,20 @@ def _sql(app: AppHandle, sql: str) -> str:
     return app.kube.kubectl("-n", app.namespace, "exec", pod, "-c", "postgres", "--", "sh", "-c", script, sql).strip()
 
 
-def _aiapp(app: AppHandle, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line, as its user."""
-    command = [
-        sys.executable,
-        "-c",
-        "from aiapp_operator.cli import main; main()",
-        *arguments,
-        app.name,
-        "-n",
-        app.namespace,
-    ]
-    return subprocess.run(command, env=app.kube.environment(), capture_output=True, text=True, check=False, timeout=180)
+@contextlib.contextmanager
+def backing_up(app: AppHandle) -> Iterator[None]:
+    """A backup is in the midst of its work, and does not get on, until its database is gone."""
+    holder = databases.session(app, "BEGIN; LOCK TABLE kept; SELECT pg_sleep(300)")
+    try:
+        held = "SELECT count(*) FROM pg_locks WHERE relation = 'kept'::regclass AND granted"
+        wait_until("table held", lambda: _sql(app, held) == "1", seconds=30)
+        begun = aiapp(app, "backup", "--no-wait")
+        assert begun.returncode == 0, begun.stdout + begun.stderr
+        wait_until("backup waits", lambda: _sql(app, held.replace("AND", "AND NOT")) != "0", seconds=120)
+        yield
+    finally:
+        holder.kill()
+        holder.wait()
 
 
 def test_everything_is_destroyed_and_comes_back_from_the_backup(apps: AppFactory) -> None:
@@ -45,11 +50,11 @@ def test_everything_is_destroyed_and_comes_back_from_the_backup(apps: AppFactory
     _sql(app, f"{TABLE}; ALTER TABLE kept OWNER TO aiapp")
     before = _sql(app, CONTENT)
 
-    made = _aiapp(app, "backup")
+    made = aiapp(app, "backup")
     assert made.returncode == 0, made.stdout + made.stderr
     name = app.read()["status"]["database"]["lastBackup"]["name"]
     assert name in made.stdout
-    checked = _aiapp(app, "restore-check")
+    checked = aiapp(app, "restore-check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     verified = app.wait_condition("BackupVerified", "True", reason="Verified")
     assert name in verified["message"]
@@ -58,8 +63,8 @@ def test_everything_is_destroyed_and_comes_back_from_the_backup(apps: AppFactory
     assert restored["rows"] >= 5000
     assert _sql(app, "SELECT count(*) FROM pg_database WHERE datname LIKE 'aiapp_verify%'") == "0"
 
-    app.kube.delete("AIApp", "phoenix", app.namespace)
-    wait_until("no pod of it left", lambda: not app.pods("postgres"), seconds=90)
+    with backing_up(app):
+        delete(app, keeps=True)
     app.kube.delete("PersistentVolumeClaim", "phoenix-postgres", app.namespace)
     gone = ("PersistentVolumeClaim", "phoenix-postgres", app.namespace)
     wait_until("the volume gone", lambda: app.kube.get(*gone) is None, seconds=90)
@@ -75,3 +80,8 @@ def test_everything_is_destroyed_and_comes_back_from_the_backup(apps: AppFactory
     again.wait_ready()
     assert _sql(again, CONTENT) == before
     assert _sql(again, "SELECT tableowner FROM pg_tables WHERE tablename = 'kept'") == "aiapp"
+
+    again.patch_spec({"deletionPolicy": "Delete"})
+    again.wait_ready()
+    with backing_up(again):
+        delete(again, keeps=False)

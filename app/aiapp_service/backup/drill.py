@@ -88,7 +88,7 @@ def _check_room(connection: psycopg.Connection, manifest: Manifest, volume_bytes
     if needed > volume_bytes:
         raise BackupError(
             f"no room for a restore drill: it needs a volume of {needed >> 20} MiB, there are "
-            f"{volume_bytes >> 20} MiB: raise postgres.managed.storage.size"
+            f"{volume_bytes >> 20} MiB: raise storage.size of the database"
         )
 
 

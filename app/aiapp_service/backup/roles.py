@@ -7,7 +7,10 @@ there, without secrets.
 import asyncio
 import json
 import logging
+import os
+import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import timedelta
@@ -28,6 +31,10 @@ from aiapp_service.storage.objects import ObjectMissing, ObjectStore, ObjectStor
 from aiapp_service.telemetry.logs import without_secrets
 
 log = logging.getLogger(__name__)
+
+# What is under way is given up at once; a thread that waits for the database may hold the end up for so long.
+END_SECONDS = 10.0
+_TERMINATED = 128 + signal.SIGTERM
 
 Document = dict[str, Any]
 _Work = Callable[[ObjectStore], Awaitable[Document]]
@@ -122,13 +129,34 @@ def _run(role: str, config: ObjectStoreConfig, work: _Work) -> int:
         log.error("%s failed", role, extra={"error": message})  # noqa: TRY400  # the traceback may hold the URL
         tell(RESULT_FILE, f"{role} failed: {message}")
         return 1
+    except asyncio.CancelledError:
+        log.warning("%s was told to end", role)
+        tell(RESULT_FILE, f"{role} was told to end before it was done")
+        return _TERMINATED
     if document:
         log.info("%s done", role, extra=document)
         tell(RESULT_FILE, json.dumps(document))
     return 0
 
 
+def _end_on_sigterm() -> None:
+    """Process 1 would not hear it otherwise, and keep its pod for as long as Kubernetes lets it."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # it runs this
+
+    def end() -> None:
+        late = threading.Timer(END_SECONDS, os._exit, (_TERMINATED,))
+        late.daemon = True
+        late.start()
+        task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+
+
 async def _with_store(config: ObjectStoreConfig, work: _Work) -> Document:
+    _end_on_sigterm()
     store = ObjectStore(config)
     try:
         return await work(store)

@@ -1,7 +1,8 @@
 """/health: what the service depends on, looked at in the background; asking never waits for anything.
 
     {"status": "healthy|degraded|unhealthy",
-     "checks": {"llm": {"status": "ok|error", "latency": 1.2, "message": "...", "refused": true}, ...},
+     "checks": {"llm": {"status": "ok|error", "latency": 1.2, "message": "...", "refused": true},
+                "database": {..., and what db/load.py tells of it}, ...},
      "backends": [{"name": "...", "status": "ok|error", ...}],  as http/backends.py says
      "models": [{"name": "...", "served": true, "backends": ["..."]}],
      "timestamp": "2026-01-31T12:00:00+00:00"}
@@ -14,7 +15,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 5.0
 DEADLINE_SECONDS = 2.0
 
-Check = Callable[[], Awaitable[None]]
+Check = Callable[[], Awaitable[Mapping[str, Any] | None]]
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,11 @@ class CheckResult:
     latency: float
     message: str = ""
     refused: bool = False  # it answers, and does not let us
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """As it stands in /health."""
-        known = {"status": "ok" if self.ok else "error", "latency": round(self.latency, 1)}
+        known = {"status": "ok" if self.ok else "error", "latency": round(self.latency, 1), **self.details}
         told = {**known, "message": self.message} if self.message else known
         return {**told, "refused": True} if self.refused else told
 
@@ -69,9 +71,10 @@ class Dependencies:
     async def _look(self, name: str, check: Check) -> None:
         started = time.perf_counter()
         message, refused = "", False
+        details: Mapping[str, Any] = {}
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                await check()
+                details = await check() or {}
         except TimeoutError:
             message = f"no answer within {DEADLINE_SECONDS:g} s"
         except (StoreDown, StoreRefused) as error:
@@ -80,7 +83,8 @@ class Dependencies:
             # The text of a driver's error may hold its connection string.
             message = type(error).__name__
         before = self.results.get(name)
-        self.results[name] = CheckResult(not message, 1000 * (time.perf_counter() - started), message, refused)
+        latency = 1000 * (time.perf_counter() - started)
+        self.results[name] = CheckResult(not message, latency, message, refused, details)
         if message and (before is None or before.ok):
             log.warning("dependency fails", extra={"dependency": name, "error": message})
 

@@ -100,11 +100,6 @@ class Postgres(ApiModel):
             "!has(self.restoreFrom) || has(oldSelf.restoreFrom)",
             "postgres.restoreFrom is for a new AIApp: give it when the AIApp is created, under another name if need be",
         ),
-        Rule(
-            "!has(self.cloudNativePG) || (!has(self.backup) && !has(self.restoreFrom))",
-            "postgres.backup and postgres.restoreFrom are for managed and external databases: "
-            "CloudNativePG has backups of its own",
-        ),
     )
 
 

@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from aiapp_operator.api.database_load import DatabaseLoad
 from aiapp_operator.api.manifest import ObjectKey
 from aiapp_operator.api.names import ComponentName
 
@@ -113,8 +114,9 @@ class Cluster:
     phase: str = ""  # CloudNativePG's words
     phase_reason: str = ""
     primary: bool = False  # one instance is the primary, and no other is to become it
-    rotation: str = ""  # what its Secrets were last made for; empty: not yet
+    rotation: str = ""  # digest of what its passwords were last rotated for
     deleting: bool = False
+    secrets_made: bool = False  # the Secrets there are were made for this very Cluster
 
 
 class HealthStatus(StrEnum):
@@ -142,6 +144,9 @@ class UnservedModel:
     backends: tuple[str, ...] = ()
 
 
+_AT_EASE = DatabaseLoad()
+
+
 @dataclass(frozen=True)
 class BackendHealth:
     """What the API last said on /health.
@@ -155,6 +160,7 @@ class BackendHealth:
     unserved: tuple[UnservedModel, ...] = ()  # sorted by name
     words: tuple[str, str] | None = None
     storage: str = ""  # how the object store refuses, in the service's words; they do not change from look to look
+    database: DatabaseLoad | None = _AT_EASE  # None: what was last told of it holds
 
     @classmethod
     def from_document(cls, document: Any) -> "BackendHealth":
@@ -175,6 +181,7 @@ class BackendHealth:
             tuple(sorted(faults, key=lambda fault: fault.name)),
             tuple(sorted(unserved, key=lambda model: model.name)),
             storage=_refusal(checks.get("storage")),
+            database=DatabaseLoad.from_check(checks.get("database")),
         )
 
 

@@ -25,7 +25,7 @@ ANNOTATION_ROTATE = "aiapp.dev/rotate-passwords"  # on the AIApp, set by its use
 # On the AIApp, set by its user: a new value means one backup, or one restore drill, now.
 ANNOTATION_BACKUP_NOW = "aiapp.dev/backup-now"
 ANNOTATION_VERIFY_NOW = "aiapp.dev/verify-restore-now"
-ANNOTATION_SECRETS = "aiapp.dev/secrets-made-for"  # on volumes: their own uid, once the Secrets of their data are made
+ANNOTATION_SECRETS = "aiapp.dev/secrets-made-for"  # on volumes and Clusters: their own uid, once their Secrets are made
 ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
 
 WATCHED_KINDS = (

@@ -56,10 +56,10 @@ def _backup(app: AIApp, settings: Settings, backup: Backup) -> Manifest:
 
 def _verify(app: AIApp, settings: Settings, backup: Backup, volume: Claim | None) -> Manifest:
     identity = backup.encryption.identity_secret_ref if backup.encryption is not None else None
-    managed = app.spec.postgres.managed
+    ours = app.spec.postgres.managed or app.spec.postgres.cloud_native_pg
     arguments = []
-    if managed is not None:
-        sizes = [managed.storage.size, *([volume.requested] if volume is not None and volume.requested else [])]
+    if ours is not None:
+        sizes = [ours.storage.size, *([volume.requested] if volume is not None and volume.requested else [])]
         arguments = ["--volume-bytes", str(int(max(parse(size) for size in sizes)))]
     return job_spec(app, settings, ComponentName.VERIFY, ["verify-restore"], app.name, identity, arguments)
 

@@ -17,8 +17,6 @@ from aiapp_operator.build.resources import memory_limit, resources
 from aiapp_operator.config import Settings
 
 KIND = "Cluster"
-# Written on the Cluster once its Secrets are made, where no rotation was asked for.
-_FIRST = "first"
 _MAJORITY = 3  # instances from which one may fail while commits still reach a second one
 _OWNER, _DATA = f'"{database_roles.OWNER}"', f'"{database_roles.DATA}"'
 _ON_TABLES, _ON_SEQUENCES = "SELECT, INSERT, UPDATE, DELETE ON TABLES", "USAGE, SELECT ON SEQUENCES"
@@ -34,11 +32,6 @@ _BOOTSTRAP = (
 )
 
 
-def rotation(app: AIApp, found: Cluster) -> str:
-    """What the passwords are made for; never empty."""
-    return database_roles.wanted_rotation(app, found.rotation) or _FIRST
-
-
 def secrets(app: AIApp, found: Cluster) -> list[GeneratedSecret]:
     """One Secret for each role, owned by the Cluster. Logins keep their names: see docs/adr."""
     owner = {"apiVersion": "postgresql.cnpg.io/v1", "kind": KIND, "name": found.name, "uid": found.uid}
@@ -46,13 +39,19 @@ def secrets(app: AIApp, found: Cluster) -> list[GeneratedSecret]:
     return database_roles.secrets(app, host, owner if found.uid else None, "")
 
 
-def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotation: str) -> Manifest:
-    """The Cluster; `annotation` is the rotation that its Secrets are made for, empty while there are none."""
+def marks(uid: str, rotation: str) -> dict[str, str]:
+    """Annotations that say for which Cluster, and for which rotation, its Secrets are made."""
+    found = {names.ANNOTATION_SECRETS: uid, names.ANNOTATION_ROTATION: rotation}
+    return {name: value for name, value in found.items() if value}
+
+
+def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotations: dict[str, str]) -> Manifest:
+    """The Cluster with its `marks`, none while it is not seen."""
     manifest = child(app, KIND, names.part(app.name, ComponentName.POSTGRES), ComponentName.POSTGRES)
     if app.spec.deletion_policy is DeletionPolicy.RETAIN:
         manifest["metadata"]["ownerReferences"] = []
-    if annotation:
-        manifest["metadata"]["annotations"] = {names.ANNOTATION_ROTATION: annotation}
+    if annotations:
+        manifest["metadata"]["annotations"] = annotations
     compute = resources(wanted.resources, cpu="100m", memory="512Mi", limit="1Gi")
     storage = {"size": canonical(wanted.storage.size), "resizeInUseVolumes": True}
     if wanted.storage.storage_class_name:

@@ -132,19 +132,23 @@ def _plan_redis(draft: _Draft, app: AIApp, settings: Settings) -> None:
 
 
 def _plan_cloudnativepg(draft: _Draft, app: AIApp, settings: Settings) -> None:
-    """The Cluster first, since it owns its Secrets; what they were made for is written on it when they are there."""
+    """The Cluster first, since it owns its Secrets; that they were made for it is written on it when they are there.
+
+    The mark is its uid: an apply that meets the deletion of the Cluster before makes one with the annotations of that.
+    """
     wanted = app.spec.postgres.cloud_native_pg
     if wanted is None:
         return
     found = draft.facts.clusters.get(names.part(app.name, ComponentName.POSTGRES))
-    rotation = ""
+    annotations: dict[str, str] = {}
     if found is not None and not found.deleting:
-        rotation = cloudnativepg.rotation(app, found)
-        rotated = found.rotation not in {"", rotation}
+        rotation = database_roles.wanted_rotation(app, found.rotation)
+        annotations = cloudnativepg.marks(found.uid, rotation)
+        renewed = not found.secrets_made or found.rotation != rotation
         for secret in cloudnativepg.secrets(app, found):
-            if rotated or not found.rotation or secret.name in draft.facts.missing_secrets:
-                draft.secrets.append(replace(secret, replace=rotated or not found.rotation))
-    cluster = cloudnativepg.cluster(app, settings, wanted, rotation)
+            if renewed or secret.name in draft.facts.missing_secrets:
+                draft.secrets.append(replace(secret, replace=renewed))
+    cluster = cloudnativepg.cluster(app, settings, wanted, annotations)
     draft.gate("CloudNativePGInstalled", [cluster], is_open=cluster["kind"] not in draft.facts.absent_kinds)
 
 

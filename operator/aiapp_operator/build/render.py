@@ -31,7 +31,7 @@ def render(app: AIApp, settings: Settings) -> list[Manifest]:
             break
         facts = settled
     # As it is before the Secrets are made.
-    clusters = {name: replace(cluster, rotation="") for name, cluster in facts.clusters.items()}
+    clusters = {name: replace(cluster, secrets_made=False) for name, cluster in facts.clusters.items()}
     claims = {name: replace(claim, secrets_made=False) for name, claim in facts.claims.items()}
     secrets = desired(app, replace(facts, claims=claims, clusters=clusters), settings).secrets
     return [*(_offline(secret.manifest(PLACEHOLDER)) for secret in secrets), *(_offline(m) for m in plan.apply)]
@@ -64,7 +64,12 @@ def _after(plan: Plan, facts: Facts) -> Facts:
     }
     clusters = {
         key.name: Cluster(
-            key.name, uid="offline", ready=1, primary=True, rotation=_annotation(manifest, names.ANNOTATION_ROTATION)
+            key.name,
+            uid="offline",
+            ready=1,
+            primary=True,
+            rotation=_annotation(manifest, names.ANNOTATION_ROTATION),
+            secrets_made=_annotation(manifest, names.ANNOTATION_SECRETS) != "",
         )
         for key, manifest in applied.items()
         if key.kind == "Cluster"

@@ -14,10 +14,12 @@ from typing import Any
 import aiohttp
 
 from aiapp_operator.api.conditions import ConditionType
+from aiapp_operator.api.database_load import DatabaseLoad
 from aiapp_operator.api.facts import BackendHealth, HealthStatus
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, part
 from aiapp_operator.kube.store import AppKey, AppStore, ChildStore
+from aiapp_operator.status import pressure
 from aiapp_operator.status.backends import NOT_SERVED
 
 log = logging.getLogger(__name__)
@@ -129,10 +131,14 @@ class Prober:
 
 
 def told_by(status: Manifest | None) -> BackendHealth | None:
-    """The health that the condition BackendsHealthy tells of, in its words; None where it is unknown."""
+    """The health that BackendsHealthy tells of, in its words, and PostgresReady; None where it is unknown."""
     conditions = (status or {}).get("conditions") or ()
     told = next((c for c in conditions if c["type"] == ConditionType.BACKENDS_HEALTHY), None)
     health = _TOLD.get(told["reason"]) if told is not None else None
-    if told is None or health is None or health is HealthStatus.HEALTHY:
-        return None if health is None else BackendHealth(health)
-    return BackendHealth(health, words=(told["reason"], told["message"]))
+    if told is None or health is None:
+        return None
+    short = any(c["type"] == ConditionType.POSTGRES_READY and c["reason"] in pressure.REASONS for c in conditions)
+    database = None if short else DatabaseLoad()
+    if health is HealthStatus.HEALTHY:
+        return BackendHealth(health, database=database)
+    return BackendHealth(health, words=(told["reason"], told["message"]), database=database)

@@ -15,7 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
-from aiapp_operator.status import autoscaling, backends, cloudnativepg, volumes
+from aiapp_operator.status import autoscaling, backends, cloudnativepg, pressure, volumes
 from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -117,9 +117,10 @@ def dependencies_available(known: Known) -> Verdict | None:
 def postgres_ready(known: Known) -> Verdict:
     """The SQL database answers, or is somebody else's."""
     external = known.app.spec.postgres.external
+    type_ = ConditionType.POSTGRES_READY
     if external is not None:
-        return _external(known, ConditionType.POSTGRES_READY, external.url_secret_ref.name, external.url_secret_ref.key)
-    return _growing(known, ComponentName.POSTGRES, _workloads(ConditionType.POSTGRES_READY, [_postgres(known)]))
+        return _pressed(known, _external(known, type_, external.url_secret_ref.name, external.url_secret_ref.key))
+    return _pressed(known, _growing(known, ComponentName.POSTGRES, _workloads(type_, [_postgres(known)])))
 
 
 def _postgres(known: Known) -> Report:
@@ -146,6 +147,19 @@ def _growing(known: Known, component: ComponentName, verdict: Verdict) -> Verdic
     if not words or verdict.status is not TRUE:
         return verdict
     return Verdict(verdict.type, TRUE, volumes.GROWING, f"{verdict.message}; {words}")
+
+
+def _pressed(known: Known, verdict: Verdict) -> Verdict:
+    """A database that is short of disk or connections, as far as the API can tell, or that cannot start for it."""
+    if verdict.status is not TRUE:
+        if pressure.NO_SPACE not in verdict.message:
+            return verdict
+        message = f"{verdict.message}; {pressure.remedy(known.app)}"
+        return Verdict(verdict.type, FALSE, pressure.DISK_FULL, message, Severity.STALLED)
+    found = pressure.told(known.facts, known.app, known.previous)
+    if found is None:
+        return verdict
+    return Verdict(verdict.type, pressure.status_of(found[0]), found[0], f"{verdict.message}; {found[1]}")
 
 
 def _redis(known: Known) -> list[Report]:

@@ -1,10 +1,12 @@
 """How a CloudNativePG Cluster is doing, from its status."""
 
 from aiapp_operator.api.facts import Cause, Cluster, Severity
+from aiapp_operator.status.pressure import DISK_FULL
 from aiapp_operator.status.workloads import Report
 
 _HEALTHY = "Cluster in healthy state"
 _MOVING = frozenset({"Failing over", "Switchover in progress"})
+_NO_SPACE = "Not enough disk space"
 # CloudNativePG does not get out of these by itself.
 _STUCK = {
     "Waiting for user action": Severity.STALLED,
@@ -31,6 +33,9 @@ def _cause(wanted: int, found: Cluster | None, *, blocked: bool) -> Cause | None
 
 
 def _stuck(found: Cluster) -> Cause | None:
+    if found.phase == _NO_SPACE:
+        words = f"CloudNativePG says: {_NO_SPACE}: raise postgres.cloudNativePG.storage.size"
+        return Cause(Severity.STALLED, DISK_FULL, words)
     severity = _STUCK.get(found.phase)
     if severity is None:
         return None

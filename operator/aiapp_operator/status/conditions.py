@@ -12,7 +12,7 @@ from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError
-from aiapp_operator.status import backups, summary
+from aiapp_operator.status import backups, pressure, summary
 from aiapp_operator.status.checks import FALSE, TRUE, UNKNOWN, Known, Verdict, reports, verdicts
 from aiapp_operator.status.fields import items, text
 
@@ -146,6 +146,8 @@ def _moved(before: Manifest | None, after: Manifest, status: Manifest) -> bool:
     if before.get("status") != after["status"]:
         return True
     changed = before.get("reason") != after["reason"]
+    if changed and not pressure.REASONS.isdisjoint({before.get("reason"), after["reason"]}):
+        return bool(type_ == ConditionType.POSTGRES_READY)
     return changed and (type_ == ConditionType.STALLED or (type_ == ConditionType.READY and _failed(status)))
 
 
@@ -176,5 +178,5 @@ def _transition(condition: Manifest) -> Transition:
         type=condition["type"],
         reason=condition["reason"],
         message=condition["message"],
-        normal=condition["status"] == good.value or passing,
+        normal=(condition["status"] == good.value or passing) and condition["reason"] not in pressure.REASONS,
     )

@@ -269,9 +269,10 @@ def _claim(name: str, child: Manifest) -> Claim:
 def _cluster(name: str, child: Manifest) -> Cluster:
     """Names of instances are left out: they change with each failover."""
     primary, target = text(child, "status", "currentPrimary"), text(child, "status", "targetPrimary")
+    uid = text(child, "metadata", "uid")
     return Cluster(
         name=name,
-        uid=text(child, "metadata", "uid"),
+        uid=uid,
         ready=number(child, "status", "readyInstances"),
         instances=number(child, "spec", "instances"),
         phase=text(child, "status", "phase"),
@@ -279,4 +280,5 @@ def _cluster(name: str, child: Manifest) -> Cluster:
         primary=bool(primary) and primary == target,
         rotation=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_ROTATION, "")),
         deleting=bool(text(child, "metadata", "deletionTimestamp")),
+        secrets_made=bool(uid) and text(child, "metadata", "annotations", names.ANNOTATION_SECRETS) == uid,
     )

@@ -135,11 +135,6 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "spec.api.autoscaling.metrics[0]",
         "type Pods takes name and averageValue",
     ),
-    (
-        {**s3(), "postgres": {"cloudNativePG": {}, "backup": {}}},
-        "spec.postgres",
-        "are for managed and external databases",
-    ),
     ({"workers": [{"name": "W", "queues": ["embeddings"]}]}, "spec.workers[0].name", "should match"),
     ({"workers": [{"queues": ["embeddings"]}]}, "spec.workers", 'omits all key fields ["name"]'),
     ({"workers": [{"name": "w", "queues": ["embeddings"]}] * 2}, "spec.workers", "uplicate"),

@@ -1,6 +1,8 @@
 """The start script and the probes of managed PostgreSQL, with a real PostgreSQL."""
 
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.cluster.debian import SERVER_PACKAGES, ensure
 from tests.integration.operator.containers import Container, free_port
 from tests.stack.wait import wait_until
 
+DISK = 300 * 1024**2
 PASSWORD = "first'pass\\word"
 MOMENTS = ("pgdata.new", "pgdata.new/PG_VERSION", "pgdata.new/postmaster.pid", "pgdata", "pgdata/postmaster.pid")
 
@@ -234,6 +237,71 @@ def test_without_a_free_connection_it_is_left_alone(container):
             connect(container)
         assert container.probe("livenessProbe") == 0
         assert container.probe("readinessProbe") == 0
+
+
+@pytest.fixture
+def small_disk(container: Container) -> Iterator[Path]:
+    """A disk of its own for the data, as a volume is one."""
+    data = container.root / "data"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0777", "tmpfs", data], check=True)
+    yield data
+    container.kill()
+    subprocess.run(["umount", "--lazy", data], check=True)
+
+
+def fill(disk: Path, percent: int) -> None:
+    """Leave so much of it in use."""
+    (disk / "ballast").unlink(missing_ok=True)
+    found = os.statvfs(disk)
+    used = (found.f_blocks - found.f_bavail) * found.f_frsize
+    with (disk / "ballast").open("wb") as ballast:
+        os.posix_fallocate(ballast.fileno(), 0, DISK * percent // 100 - used)
+
+
+def test_it_knows_how_full_its_disk_is_and_tells_every_role(container, small_disk):
+    container.start()
+    container.wait_ready()
+    with as_api(container) as before:
+
+        def told() -> str:
+            assert container.probe("readinessProbe") == 0
+            return str(before.execute("SHOW aiapp.disk").fetchone()[0])
+
+        percent, size = told().split()
+        assert int(size) * 1024 == DISK
+        assert int(percent) < 80
+        for wanted in (93, 97, 85):
+            fill(small_disk, wanted)
+            wait_until(f"{wanted} %", lambda wanted=wanted: told() == f"{wanted} {size}", seconds=20, seen=told)
+        with as_api(container) as after:
+            assert after.execute("SHOW aiapp.disk").fetchone() == (f"85 {size}",)
+        reloads = container.log().count("SIGHUP")
+        for _ in range(3):
+            assert container.probe("readinessProbe") == 0
+        assert container.log().count("SIGHUP") == reloads, "nothing has changed"
+
+
+def test_a_full_disk_is_told_and_loses_nothing(container, small_disk):
+    container.start()
+    container.wait_ready()
+    with connect(container) as connection:
+        connection.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS x")
+        fill(small_disk, 100)
+        with pytest.raises(psycopg.errors.DiskFull):
+            connection.execute("CREATE TABLE u AS SELECT md5(i::text) FROM generate_series(1, 50000) i")
+        assert container.probe("readinessProbe") == 0, "it serves reads"
+        told = connection.execute("SHOW aiapp.disk").fetchone()
+        assert told is not None
+        assert told[0].startswith("100 ")
+    container.kill()
+    container.start()
+    assert container.wait_end() == 1, "it would run and let nobody in"
+    assert container.log().splitlines()[-1] == "aiapp: No space left on device: the volume of the database is full"
+    (small_disk / "ballast").unlink()
+    container.start()
+    container.wait_ready()
+    with connect(container) as connection:
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (1000,)
 
 
 @pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])

@@ -70,8 +70,11 @@ def programs_with_vector() -> Path:
 
 
 @contextmanager
-def postgres(folder: Path, bins: Path | None = None) -> Iterator[Postgres]:
-    """Run one while the context lasts; `bins` is where its programs are, if not where the distribution has them."""
+def postgres(folder: Path, bins: Path | None = None, **settings: str) -> Iterator[Postgres]:
+    """Run one while the context lasts; `bins` is where its programs are, if not where the distribution has them.
+
+    `settings` are parameters of the server.
+    """
     home = folder_for(USER, folder)
     bins, port, data = bins or programs(), free_port(), home / "data"
     owner = unprivileged(USER)
@@ -83,7 +86,7 @@ def postgres(folder: Path, bins: Path | None = None) -> Iterator[Postgres]:
         cwd=home,
         **rights,
     )
-    options = {"fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": str(home)}
+    options = {"fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": str(home), **settings}
     arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     admin = f"postgresql://{USER}@/postgres?host={home}&port={port}"
 

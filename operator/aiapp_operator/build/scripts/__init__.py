@@ -11,8 +11,9 @@ def _read(name: str) -> str:
 
 # Kubernetes expands $(NAME) of known names and $$ in commands: the scripts hold neither.
 _POSTGRES_ROLES = _read("postgres-roles.sh")
-POSTGRES_START = _POSTGRES_ROLES + _read("postgres-start.sh")
-POSTGRES_PROBE = _POSTGRES_ROLES + _read("postgres-probe.sh")
+_POSTGRES_DISK = _read("postgres-disk.sh")
+POSTGRES_START = _POSTGRES_ROLES + _POSTGRES_DISK + _read("postgres-start.sh")
+POSTGRES_PROBE = _POSTGRES_ROLES + _POSTGRES_DISK + _read("postgres-probe.sh")
 REDIS_START = _read("redis-start.sh")
 REDIS_PROBE = _read("redis-probe.sh")
 

@@ -2,7 +2,7 @@
 # Logs in over TCP with the mounted password of the API, as the API does.
 #
 # `ready` also takes in what a rotation has changed: a Secret that is mounted anew becomes a role, while the server
-# runs on. `live` fails when the password is not the mounted one even so (a restart sets it) and when there is no
+# runs on; and it tells the server how full its disk is. `live` fails when the password is not the mounted one even so (a restart sets it) and when there is no
 # answer. A server that starts, recovers or has no free connection answers: restarting it would make things worse.
 # $1 is `started`, `live` or `ready`; not ready is also a server that starts or stops. Environment as for the start
 # script.
@@ -22,6 +22,10 @@ if [ "$1" = ready ]; then
         answer=$(roles_sql | PGOPTIONS="-c log_min_error_statement=panic -c log_statement=none" \
             psql -X -q -1 -v ON_ERROR_STOP=1 -h "$PG_RUN" -p "$port" -U postgres -d "$PG_ROLE" 2>&1) &&
             echo "$seen" >"$PG_RUN/roles" || echo "aiapp: the roles could not be changed" >&2
+    fi
+    if write_disk; then
+        psql -X -q -A -t -h "$PG_RUN" -p "$port" -U postgres -d "$PG_ROLE" -c 'SELECT pg_reload_conf()' >/dev/null 2>&1 ||
+            rm -f "$PG_RUN/disk.conf"
     fi
 fi
 

@@ -6,7 +6,7 @@
 #   PG_MAJOR       major version of the data
 #   PG_RUN         directory for the socket and what is written at start
 #   SECRET_NAME    name of the owner's Secret, which those of the others begin with, for messages
-# and that of postgres-roles.sh, which stands before this.
+# and that of postgres-roles.sh and postgres-disk.sh, which stand before this.
 set -eu
 umask 077
 # As process 1 a shell ignores signals it has no trap for; exec gives postgres the defaults again.
@@ -25,6 +25,9 @@ missing=$(missing_secret)
 for binary in initdb postgres; do
     command -v "$binary" >/dev/null || fail "the image has no PostgreSQL $PG_MAJOR: $binary is not found"
 done
+
+# Said at the end of the container, whose status shows its last words.
+if full; then fail "No space left on device: the volume of the database is full"; fi
 
 # Statements come from standard input and end at an empty line; the first error ends it. Neither the statements
 # nor their errors are logged with their text, since some of them hold passwords.
@@ -79,6 +82,12 @@ host "$PG_ROLE" +"$PG_ROLE" all scram-sha-256
 host "$PG_ROLE" +"$PG_DATA_ROLE" all scram-sha-256
 HBA
 
+write_disk || true
+cat >"$PG_RUN/postgresql.conf" <<CONF
+include '$PGDATA/postgresql.conf'
+include_if_exists '$PG_RUN/disk.conf'
+CONF
+
 trap - TERM INT
-exec postgres -D "$PGDATA" -c hba_file="$PG_RUN/pg_hba.conf" -c unix_socket_directories="$PG_RUN" \
+exec postgres -D "$PGDATA" -c config_file="$PG_RUN/postgresql.conf" -c hba_file="$PG_RUN/pg_hba.conf" -c unix_socket_directories="$PG_RUN" \
     -c unix_socket_permissions=0700 "$@"

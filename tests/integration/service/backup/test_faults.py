@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from aiapp_service.backup import create, layout
+from aiapp_service.backup.drill import DRILL_LOCK
+from aiapp_service.backup.roles import END_SECONDS
 from aiapp_service.storage import objects
 from tests.integration.servers.objects import ObjectServer, object_server
 from tests.integration.service.backup.conftest import APP, Bed, environment
@@ -96,6 +99,34 @@ def test_store_that_goes_away_meanwhile_leaves_no_backup(bed: Bed) -> None:
     bed.objects.server.start()
     assert not [backup for backup in bed.backups() if backup["complete"]]
     assert "there is no backup" in bed.run("verify-restore").result
+
+
+@pytest.mark.parametrize(
+    ("role", "hold"),
+    [("backup", "LOCK TABLE held"), ("verify-restore", f"SELECT pg_advisory_xact_lock({DRILL_LOCK})")],
+)
+def test_told_to_end_it_ends_soon_and_leaves_nothing(bed: Bed, role: str, hold: str) -> None:
+    """The first in the midst of its work, the second while it waits for its turn."""
+    good = bed.run("backup").document["backup"]["name"]
+    bed.sql("CREATE TABLE held (x int)")
+    waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
+    with psycopg.connect(bed.url()) as holder:
+        holder.execute(hold)
+        process = subprocess.Popen(
+            bed.command(role), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            wait_until("it waits", lambda: bed.sql(waits) == [(True,)], seconds=30)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            process.wait()
+        assert process.returncode == 128 + signal.SIGTERM, output
+        assert time.monotonic() - began < END_SECONDS + 5
+    assert [backup["name"] for backup in bed.backups() if backup["complete"]] == [good]
+    assert bed.scratch_databases() == []
 
 
 def test_killed_backup_is_not_offered_and_goes_a_day_later(bed: Bed) -> None:

@@ -89,6 +89,33 @@ async def test_under_delete_nothing_is_left_of_it():
 
 
 @virtual_time
+async def test_a_cluster_made_by_an_apply_that_met_the_deletion_of_the_one_before_has_passwords_of_its_own():
+    """Such an apply carries what was known of the one before, and its Secrets are still there."""
+    async with World() as world:
+        app = Place("AIApp", NAMESPACE, "shop")
+        world.create_app(postgres=WANTED)
+        world.server.change(app, lambda m: m["metadata"].update(annotations={"aiapp.dev/rotate-passwords": "1"}))
+        world.start()
+        await world.settle()
+        before = world.server.get("Secret", "shop-postgres")
+        old = world.server.storage.get(CLUSTER)
+        await world.processes[-1].kill()
+        world.server.delete(CLUSTER)
+        meta = {name: old["metadata"][name] for name in ("name", "namespace", "labels", "annotations")}
+        raced = world.server.create({**old, "metadata": meta, "status": {}}, "aiapp-operator")
+        assert raced["metadata"]["annotations"] == old["metadata"]["annotations"]
+        world.start()
+        await world.settle()
+        found = world.server.storage.get(CLUSTER)
+        assert found["metadata"]["annotations"]["aiapp.dev/secrets-made-for"] == found["metadata"]["uid"]
+        for name in secrets(world):
+            (owner,) = world.server.get("Secret", name)["metadata"]["ownerReferences"]
+            assert owner["uid"] == found["metadata"]["uid"] != old["metadata"]["uid"], name
+        assert world.server.get("Secret", "shop-postgres")["stringData"] != before["stringData"]
+        await world.until_quiet()
+
+
+@virtual_time
 async def test_a_rotation_replaces_the_passwords_once():
     async with World() as world:
         world.create_app(postgres=WANTED)
