@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from aiapp_service.retrieval.chunk_table import ChunkTable
-from aiapp_service.retrieval.index import Embedded, Hit, Place, Query
+from aiapp_service.retrieval.index import Hit, Place, Query, Written
 from aiapp_service.retrieval.search_sql import Search, candidates
 from aiapp_service.stores.postgres import Database
 
@@ -37,13 +37,9 @@ class PgvectorIndex:
         """Of the chunks with these numbers that this reading has written: the hashes of their texts."""
         return await self._table.hashes(place, numbers)
 
-    async def upsert(self, place: Place, chunks: Sequence[Embedded]) -> None:
-        """Add chunks."""
-        await self._table.write(place, chunks, vectors=True)
-
-    async def finish(self, place: Place) -> None:
-        """All chunks of the file are there."""
-        await self._table.finish(place)
+    async def write(self, files: Sequence[Written]) -> list[bool]:
+        """Add chunks of several files."""
+        return await self._table.write(files, vectors=True)
 
     async def delete(self, tenant: str, store: str, file: str | None = None) -> bool:
         """Remove a file with its chunks, or the whole store; False where there is none."""
