@@ -1,5 +1,6 @@
 """The chunks of all stores in PostgreSQL: texts, words, places, and vectors where these are kept here too."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -7,8 +8,9 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
-from aiapp_service.retrieval.index import Hit, Place, Written
+from aiapp_service.retrieval.index import Hit, Place, Query, Written
 from aiapp_service.retrieval.search_sql import Statement
+from aiapp_service.retrieval.words import TERMS, Words
 from aiapp_service.retrieval.writing import ALL, TEXTS, values
 from aiapp_service.stores.breaker import StoreDown, StoreRefused
 from aiapp_service.stores.postgres import Database
@@ -18,7 +20,14 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 2.0
 # For what nobody waits for: a job writes, or a store with everything in it goes.
 WRITE_SECONDS = 30.0
+# Counting a store of so many chunks takes about a millisecond; larger ones rarely become small again.
+SMALL = 5_000
+SIZE_SECONDS = 600.0
+MOST_COUNTED = 500_000
 
+_SIZE = """
+    SELECT count(*) FROM (SELECT FROM vector_store_chunks WHERE store_id = %(store)s LIMIT %(most)s) AS first_ones
+"""
 _HASHES = """
     SELECT number, hash FROM vector_store_chunks WHERE store_id = %(store)s AND file_id = %(file)s
         AND tenant = %(tenant)s AND id = ANY(%(ids)s)
@@ -44,6 +53,7 @@ class ChunkTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._sizes: dict[str, tuple[int, float]] = {}
 
     async def hashes(self, place: Place, numbers: range) -> dict[int, bytes]:
         """Of the chunks with these numbers that this reading has written: the hashes of their texts."""
@@ -82,6 +92,27 @@ class ChunkTable:
         """Give a file these attributes; False where there is none."""
         fields = {"tenant": tenant, "store": store, "file": file, "attributes": Jsonb(attributes)}
         return await self.run(lambda c: _count(c, _DESCRIBE, fields)) > 0
+
+    async def words(self, query: Query) -> Words | None:
+        """The words of a query; None: it has none, or none that say anything."""
+        if query.text is None:
+            return None
+        fields = {"text": query.text}
+        terms = await self.run(lambda c: _all(c, TERMS, fields))
+        return Words.of([(t[0], t[1], t[2]) for t in terms], await self.size(query.store)) if terms else None
+
+    async def size(self, store: str) -> int:
+        """How many chunks a store has: up to SMALL as they are, of larger ones as they were a while ago."""
+        now = asyncio.get_running_loop().time()
+        count, until = self._sizes.get(store, (0, 0.0))
+        if now >= until:
+            fields = {"store": store, "most": MOST_COUNTED}
+            ((count,),) = await self.run(lambda c: _all(c, _SIZE, fields))
+            if count > SMALL:
+                self._sizes[store] = (count, now + SIZE_SECONDS)
+            else:
+                self._sizes.pop(store, None)
+        return int(count)
 
     async def search(self, statement: Statement, settings: str = "") -> list[Hit]:
         """What the statement finds; `settings` are run before it, in its transaction."""

@@ -88,9 +88,9 @@ class SplitIndex:
 
     async def search(self, query: Query) -> list[Hit]:
         """The best chunks, best first."""
-        search = Search(query)
+        search = Search(query, await self._table.words(query))
         if query.vector is None:
-            return await self._table.search(search.by_text())
+            return await self._table.search(search.by_text()) if search.has_words else []
         return await self._table.search(search.by_ids(await self._vectors.nearest(query, candidates(query))))
 
     async def check(self) -> None:
