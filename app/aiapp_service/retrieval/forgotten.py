@@ -29,13 +29,13 @@ def watches(parts: Parts) -> list[asyncio.Task[None]]:
     return [asyncio.create_task(lost.watch(forgotten, parts.queues[QUEUE], LOOK_SECONDS, parts.around.rng))]
 
 
-async def look(stores: VectorStores) -> list[NewJob]:
+async def look(stores: VectorStores, seconds: float = FORGOTTEN_SECONDS) -> list[NewJob]:
     """The jobs that have to be added; files whose jobs have failed are told to have.
 
     Raises:
         StoreDown: a store does not answer.
     """
-    unread = await stores.pending.unread(FORGOTTEN_SECONDS, _MOST)
+    unread = await stores.pending.unread(seconds, _MOST)
     jobs = [reading(one.tenant, one.file, one.key) for one in unread]
     known = await stores.queues[QUEUE].known([str(job.job_id) for job in jobs])
     missing = []

@@ -75,6 +75,11 @@ def _classes(weights: Mapping[str, float]) -> tuple[dict[str, list[str]], list[f
         # Nothing is known of any of them, or all are everywhere.
         return {"A": list(weights)}, [1.0] * len(_CLASSES)
     scaled = {lexeme: max(_LEAST_WEIGHT, min(1.0, weight / most)) for lexeme, weight in weights.items()}
+    if len(scaled) <= len(_CLASSES):
+        rarest_first = sorted(scaled, key=lambda lexeme: -scaled[lexeme])
+        names = dict(zip(_CLASSES, rarest_first, strict=False))
+        ranked = {name: [lexeme] for name, lexeme in names.items()}
+        return ranked, [scaled[names[name]] if name in names else _LEAST_WEIGHT for name in reversed(_CLASSES)]
     low, high = min(scaled.values()), max(scaled.values())
     width = (high - low) / len(_CLASSES) or 1.0
     found: dict[str, list[str]] = {}
