@@ -40,7 +40,7 @@ def main(parts: tuple[str, ...]) -> None:
 
             assert migrate(url_file, folder / "result") == 0
             if "ingestion" in parts:
-                ingestion(folder, url_file, redis, objects)
+                ingestion(folder, url_file, server, redis, objects)
             asyncio.run(_searches(url_file, url_file.read_text(), parts))
 
 

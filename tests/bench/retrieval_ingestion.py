@@ -25,16 +25,17 @@ from aiapp_service.jobs.redis import connect
 from aiapp_service.storage.objects import ObjectStore
 from tests.bench.report import cpu_seconds, peak_mebibytes, tell
 from tests.integration.servers.objects import ObjectServer
+from tests.integration.servers.postgres import Postgres
 from tests.integration.servers.processes import free_port
 from tests.integration.servers.redis import RedisServer
 
 DOCUMENTS = 1000
 BYTES = 2000
-CONCURRENCY = 16
+CONCURRENCY = 32
 STORE = "vs_bench"
 
 
-def ingestion(folder: Path, url_file: Path, redis: RedisServer, objects: ObjectServer) -> None:
+def ingestion(folder: Path, url_file: Path, postgres: Postgres, redis: RedisServer, objects: ObjectServer) -> None:
     """From the first job in the queue to the last file that can be found."""
     redis_file = folder / "redis-url"
     redis_file.write_text(redis.url)
@@ -56,25 +57,36 @@ def ingestion(folder: Path, url_file: Path, redis: RedisServer, objects: ObjectS
         stderr=subprocess.DEVNULL,
     )
     try:
-        _measure(config, url_file.read_text(), worker.pid)
+        _measure(config, url_file.read_text(), worker.pid, postgres)
     finally:
         worker.terminate()
         worker.wait()
 
 
-def _measure(config: ServiceConfig, url: str, worker: int) -> None:
+def _measure(config: ServiceConfig, url: str, worker: int, postgres: Postgres) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         # The first ones warm it up.
         asyncio.run(_enqueue(config, range(DOCUMENTS, DOCUMENTS + 20)))
         _until(connection, 20)
-        cpu, begun = cpu_seconds(worker), time.perf_counter()
+        cpu, theirs, begun = cpu_seconds(worker), _cpu_below(postgres.server.pid), time.perf_counter()
         asyncio.run(_enqueue(config, range(DOCUMENTS)))
         _until(connection, DOCUMENTS + 20)
         seconds = time.perf_counter() - begun
         used = cpu_seconds(worker) - cpu
+        used_there = _cpu_below(postgres.server.pid) - theirs
     tell("ingestion", [DOCUMENTS / seconds], "documents/s", "2 kB each, one worker process, Mock embedder; aim: 200")
     tell("ingestion_cpu", [1000 * used / DOCUMENTS], "ms of the worker's CPU a document")
+    tell("ingestion_postgres_cpu", [1000 * used_there / DOCUMENTS], "ms of PostgreSQL's CPU a document")
+    tell("ingestion_on_a_core", [DOCUMENTS / used], "documents/s", "if the worker had a core of its own")
     tell("ingestion_memory", [peak_mebibytes(worker)], "MiB, the worker's peak")
+
+
+def _cpu_below(pid: int) -> float:
+    """Of a process and its children, ended ones too."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ended = (int(fields[13]) + int(fields[14])) / 100.0
+    return cpu_seconds(pid) + ended + sum(cpu_seconds(int(child)) for child in children)
 
 
 def _until(connection: psycopg.Connection, count: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import psycopg
 
 from aiapp_service.retrieval.chunking import Strategy, chunks
-from aiapp_service.retrieval.index import Embedded, Place, Query
+from aiapp_service.retrieval.index import Embedded, Place, Query, Written
 from aiapp_service.retrieval.parsing.document import Document
 from aiapp_service.retrieval.pgvector import PgvectorIndex
 from aiapp_service.stores.postgres import Database
@@ -42,8 +42,7 @@ async def quality(database: Database, url: str) -> None:
             )
             place = Place("t", STORE, name, "i")
             (chunk,) = chunks(Document(text), Strategy())
-            await index.upsert(place, [Embedded(chunk, vectors[name])])
-            await index.finish(place)
+            await index.write([Written(place, [Embedded(chunk, vectors[name])], len(chunk.text.encode()))])
         connection.execute("ANALYZE vector_store_chunks")
     questions = corpus.questions()
     asked = _embed([question for question, _ in questions])

@@ -9,6 +9,7 @@ from aiapp_service.batches.store import BatchStore
 from aiapp_service.jobs import lost
 from aiapp_service.jobs.handlers import Parts
 from aiapp_service.jobs.job import Handler, Job, JobRefused
+from aiapp_service.jobs.queue import NewJob
 
 LOOK_SECONDS = 20.0
 # A job that was given back or whose process was killed is at work again within this time.
@@ -28,10 +29,12 @@ def watches(parts: Parts) -> list[asyncio.Task[None]]:
     if parts.database is None:
         return []
     store = BatchStore(parts.database)
-    looking = lost.watch(
-        lambda: store.lost(LOST_SECONDS), parts.queues[QUEUE], JOB, "batch", LOOK_SECONDS, parts.around.rng
-    )
-    return [asyncio.create_task(looking)]
+
+    async def lost_ones() -> list[NewJob]:
+        names = await store.lost(LOST_SECONDS)
+        return [NewJob(JOB, {"batch": name}, name, keep_result_seconds=0) for name in names]
+
+    return [asyncio.create_task(lost.watch(lost_ones, parts.queues[QUEUE], LOOK_SECONDS, parts.around.rng))]
 
 
 async def _refuse(_job: Job) -> None:

@@ -8,6 +8,7 @@ from aiapp_service.finetuning.store import TuningStore
 from aiapp_service.jobs import lost
 from aiapp_service.jobs.handlers import Parts
 from aiapp_service.jobs.job import Handler, Job, JobRefused
+from aiapp_service.jobs.queue import NewJob
 
 LOOK_SECONDS = 60.0
 # Longer than a job waits between two turns.
@@ -28,8 +29,12 @@ def watches(parts: Parts) -> list[asyncio.Task[None]]:
         return []
     store = TuningStore(parts.database)
     patience = max(_LOST_SECONDS, HOLD_SECONDS)
-    looking = lost.watch(lambda: store.lost(patience), parts.queues[QUEUE], JOB, "job", LOOK_SECONDS, parts.around.rng)
-    return [asyncio.create_task(looking)]
+
+    async def lost_ones() -> list[NewJob]:
+        names = await store.lost(patience)
+        return [NewJob(JOB, {"job": name}, name, keep_result_seconds=0) for name in names]
+
+    return [asyncio.create_task(lost.watch(lost_ones, parts.queues[QUEUE], LOOK_SECONDS, parts.around.rng))]
 
 
 async def _refuse(_job: Job) -> None:

@@ -62,7 +62,7 @@ async def attach(
     if not files:
         return []
     with answered():
-        added = await stores.files.add(principal.tenant, store, files, batch)
+        added = await stores.files.add(principal.tenant, store, files, batch, principal.key)
         try:
             await stores.read(principal.tenant, added, principal.key)
         except StoreDown:

@@ -10,6 +10,8 @@ import bullmq
 from bullmq.redis_connection import RedisConnection, loadScript
 from redis.asyncio import Redis
 
+from aiapp_service.jobs.scripts import LineScript, OneLine
+
 ATTEMPTS = 5
 BACKOFF = "full-jitter"
 KEEP_RESULT_SECONDS = 3600.0
@@ -70,12 +72,13 @@ def open_queue(name: str, client: Redis, app: str) -> Any:
     """The library's queue; a job of an id that has ended is replaced."""
     queue = bullmq.Queue(name, {"connection": client, "prefix": prefix_of(app)})
     connection: RedisConnection = queue.redisConnection
+    line = OneLine(client)
     for command, file in _ADDING.items():
-        connection.commands[command] = client.register_script(_REPLACING + loadScript(file))
+        connection.commands[command] = LineScript(client.register_script(_REPLACING + loadScript(file)), line)
     return queue
 
 
 def keep_results(worker: Any, client: Redis) -> None:
     """Let `worker` forget each completed job after its own time."""
     script = _EXPIRING % loadScript("moveToFinished-14.lua")
-    worker.redisConnection.commands["moveToFinished"] = client.register_script(script)
+    worker.redisConnection.commands["moveToFinished"] = LineScript(client.register_script(script), OneLine(client))

@@ -70,6 +70,12 @@ def _fine_tuning_watches(parts: Parts) -> "list[asyncio.Task[None]]":
     return watches(parts)
 
 
+def _ingestion_watches(parts: Parts) -> "list[asyncio.Task[None]]":
+    from aiapp_service.retrieval.forgotten import watches  # noqa: PLC0415  # for a light start
+
+    return watches(parts)
+
+
 REGISTRY: Mapping[str, Mapping[str, Factory]] = {
     "embeddings": {
         "embed": lambda parts: embeddings.handler(parts.gateway, parts.metrics, parts.ledger),
@@ -81,6 +87,7 @@ REGISTRY: Mapping[str, Mapping[str, Factory]] = {
 
 # What runs beside the jobs of a queue.
 WATCHES: "Mapping[str, Callable[[Parts], list[asyncio.Task[None]]]]" = {
+    "embeddings": _ingestion_watches,
     "batches": _batch_watches,
     "fine-tune": _fine_tuning_watches,
 }

@@ -25,6 +25,10 @@ class JobCancelled(Exception):
     """The handler has stopped because its job was cancelled."""
 
 
+class JobLost(JobCancelled):
+    """Another worker has taken the job over: whatever it is about is that one's now."""
+
+
 class JobPostponed(Exception):
     """Nothing to do yet: the job comes again after `seconds`, which costs it no attempt. For jobs that poll."""
 
@@ -42,8 +46,8 @@ class Job:
     """One job as a handler sees it. `attempt` counts from 1, `id` is the same in each of them.
 
     `cancelled` is set when somebody has cancelled the job, or when another worker has taken it over because this one
-    was not heard of: look at it between steps, and raise JobCancelled. A handler that has not ended ten seconds later
-    is cancelled where it waits.
+    was not heard of, then `lost` is, too: `heed` looks at them between steps. A handler that has not ended ten seconds
+    later is cancelled where it waits.
     """
 
     id: str
@@ -51,19 +55,22 @@ class Job:
     data: Mapping[str, Any]
     attempt: int
     cancelled: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+    lost: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
     report: Report = field(default=_nobody_listens, repr=False, compare=False)
 
     async def progress(self, value: int | Mapping[str, Any]) -> None:
         """Tell how far the job is: a percentage, or an object of plain JSON.
 
         Raises:
-            JobCancelled: the job is no longer this worker's.
+            JobLost: the job is no longer this worker's.
             ValueError: the value is no plain JSON.
         """
         await self.report(value)
 
     def heed(self) -> None:
-        """Raise JobCancelled when the job has been cancelled."""
+        """Raise JobCancelled when the job has been cancelled, JobLost when it is another worker's."""
+        if self.lost.is_set():
+            raise JobLost("another worker has taken the job over")
         if self.cancelled.is_set():
             raise JobCancelled("the job was cancelled")
 

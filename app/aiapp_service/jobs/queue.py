@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -118,6 +118,22 @@ class JobQueue:
                 return "unknown"
             state = str(await self.bull.getJobState(job_id))
         return "waiting" if state in {"prioritized", "waiting-children", "paused"} else state
+
+    async def known(self, job_ids: Sequence[str]) -> dict[str, str | None]:
+        """Of those that wait, run or have ended: None, or why one has failed. Others are not among them.
+
+        Raises:
+            StoreDown: Redis does not answer.
+        """
+        async with answering(), self.client.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hmget(self.prefix + job_id, ("name", "finishedOn", "failedReason"))
+            found = await pipeline.execute() if job_ids else []
+        return {
+            job_id: reason if finished is not None else None
+            for job_id, (name, finished, reason) in zip(job_ids, found, strict=True)
+            if name is not None
+        }
 
     async def result(self, job_id: str) -> Any:
         """What the handler of a completed job gave; None for another one.

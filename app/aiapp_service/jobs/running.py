@@ -10,7 +10,7 @@ import bullmq
 from bullmq.custom_errors import DelayedError, UnrecoverableError
 
 from aiapp_service.jobs.bull import ATTEMPTS, BACKOFF, KEEP_DONE, KEEP_FAILED
-from aiapp_service.jobs.job import Handler, Job, JobCancelled, JobPostponed, JobRefused
+from aiapp_service.jobs.job import Handler, Job, JobCancelled, JobLost, JobPostponed, JobRefused
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ class Run:
         """End it before its time; the first reason counts, but for a process that stops."""
         if self._why is None or why is Ending.GIVEN_BACK:
             self._why = self._why or why
+            if why is Ending.LOST:
+                self.job.lost.set()
             if why is not Ending.GIVEN_BACK:
                 self.job.cancelled.set()
             if not self._ending.done():
@@ -99,7 +101,7 @@ class Run:
     async def _report(self, value: Any) -> None:
         # The library takes it from anybody, also from one that has lost the job.
         if self._why is Ending.LOST:
-            raise JobCancelled("another worker has taken the job over")
+            raise JobLost("another worker has taken the job over")
         await self._raw.updateProgress(value)
 
 

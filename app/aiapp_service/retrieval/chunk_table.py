@@ -1,5 +1,6 @@
 """The chunks of all stores in PostgreSQL: texts, words, places, and vectors where these are kept here too."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -7,8 +8,10 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
-from aiapp_service.retrieval.index import Embedded, Gone, Hit, Place
-from aiapp_service.retrieval.search_sql import Statement, literal
+from aiapp_service.retrieval.index import Hit, Place, Query, Written
+from aiapp_service.retrieval.search_sql import Statement
+from aiapp_service.retrieval.words import TERMS, Words
+from aiapp_service.retrieval.writing import ALL, TEXTS, values
 from aiapp_service.stores.breaker import StoreDown, StoreRefused
 from aiapp_service.stores.postgres import Database
 
@@ -17,41 +20,14 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 2.0
 # For what nobody waits for: a job writes, or a store with everything in it goes.
 WRITE_SECONDS = 30.0
+# Counting a store of so many chunks takes about a millisecond; larger ones rarely become small again.
+SMALL = 5_000
+SIZE_SECONDS = 600.0
+MOST_COUNTED = 500_000
 
-_LIVE = """
-    live AS (SELECT FROM vector_store_files WHERE store_id = %(store)s AND file_id = %(file)s AND tenant = %(tenant)s
-        AND ingestion = %(ingestion)s AND status = 'in_progress' FOR UPDATE)
+_SIZE = """
+    SELECT count(*) FROM (SELECT FROM vector_store_chunks WHERE store_id = %(store)s LIMIT %(most)s) AS first_ones
 """
-_WRITE = f"""
-    WITH {_LIVE}, given AS (
-        SELECT * FROM unnest(%(ids)s::uuid[], %(numbers)s::int[], %(hashes)s::bytea[], %(texts)s::text[],
-            %(starts)s::int[], %(ends)s::int[], %(pages)s::int[]{{more}})
-            AS g(id, number, hash, text, starts_at, ends_at, page{{column}})
-    ), written AS (
-        INSERT INTO vector_store_chunks
-            (id, store_id, file_id, tenant, number, hash, text, starts_at, ends_at, page{{columns}})
-        SELECT id, %(store)s, %(file)s, %(tenant)s, number, hash, text, starts_at, ends_at, page{{values}}
-        FROM given, live
-        ON CONFLICT (id) DO UPDATE SET (hash, text, starts_at, ends_at, page{{columns}})
-            = (excluded.hash, excluded.text, excluded.starts_at, excluded.ends_at, excluded.page{{updates}})
-    )
-    SELECT EXISTS (SELECT FROM live)
-"""  # noqa: S608  # all parts are ours
-_WRITE_TEXTS = _WRITE.format(more="", column="", columns="", values="", updates="")
-_WRITE_ALL = _WRITE.format(
-    more=", %(vectors)s::text[]",
-    column=", vector",
-    columns=", embedding, dimensions",
-    values=", vector::halfvec, %(dimensions)s",
-    updates=", excluded.embedding, excluded.dimensions",
-)
-_FINISH = f"""
-    WITH {_LIVE}
-    UPDATE vector_store_files SET status = 'completed', usage_bytes = (
-        SELECT coalesce(sum(octet_length(text)), 0) FROM vector_store_chunks
-        WHERE store_id = %(store)s AND file_id = %(file)s
-    ) FROM live WHERE store_id = %(store)s AND file_id = %(file)s
-"""  # noqa: S608  # made of constants
 _HASHES = """
     SELECT number, hash FROM vector_store_chunks WHERE store_id = %(store)s AND file_id = %(file)s
         AND tenant = %(tenant)s AND id = ANY(%(ids)s)
@@ -77,45 +53,24 @@ class ChunkTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._sizes: dict[str, tuple[int, float]] = {}
 
     async def hashes(self, place: Place, numbers: range) -> dict[int, bytes]:
         """Of the chunks with these numbers that this reading has written: the hashes of their texts."""
-        fields = {**_fields(place), "ids": [place.chunk_id(number) for number in numbers]}
+        fields = {
+            "tenant": place.tenant,
+            "store": place.store,
+            "file": place.file,
+            "ids": [place.chunk_id(number) for number in numbers],
+        }
         rows = await self.run(lambda c: _all(c, _HASHES, fields), WRITE_SECONDS)
         return {number: bytes(hash_) for number, hash_ in rows}
 
-    async def write(self, place: Place, chunks: Sequence[Embedded], *, vectors: bool) -> None:
-        """Add chunks, with their vectors or without.
-
-        Raises:
-            Gone: nobody waits for them any more.
-        """
-        fields: dict[str, Any] = {
-            **_fields(place),
-            "ids": [place.chunk_id(e.chunk.number) for e in chunks],
-            "numbers": [e.chunk.number for e in chunks],
-            "hashes": [e.chunk.hash for e in chunks],
-            "texts": [e.chunk.text for e in chunks],
-            "starts": [e.chunk.start for e in chunks],
-            "ends": [e.chunk.end for e in chunks],
-            "pages": [e.chunk.page for e in chunks],
-        }
-        if vectors:
-            fields["vectors"] = [literal(e.vector) for e in chunks]
-            fields["dimensions"] = len(chunks[0].vector)
-        statement = _WRITE_ALL if vectors else _WRITE_TEXTS
-        rows = await self.run(lambda c: _all(c, statement, fields), WRITE_SECONDS)
-        if not rows[0][0]:
-            raise Gone
-
-    async def finish(self, place: Place) -> None:
-        """All chunks of the file are there.
-
-        Raises:
-            Gone: nobody waits for it any more.
-        """
-        if not await self.run(lambda c: _count(c, _FINISH, _fields(place)), WRITE_SECONDS):
-            raise Gone
+    async def write(self, files: Sequence[Written], *, vectors: bool) -> list[bool]:
+        """Add chunks of several files, with their vectors or without; gives for each whether it is still wanted."""
+        statement, fields = ALL if vectors else TEXTS, values(files, vectors=vectors)
+        live = {row[0] for row in await self.run(lambda c: _all(c, statement, fields), WRITE_SECONDS)}
+        return [which in live for which in range(1, len(files) + 1)]
 
     async def delete_file(self, tenant: str, store: str, file: str) -> list[UUID] | None:
         """Remove a file; gives the ids of its chunks, None where there is no such file."""
@@ -137,6 +92,27 @@ class ChunkTable:
         """Give a file these attributes; False where there is none."""
         fields = {"tenant": tenant, "store": store, "file": file, "attributes": Jsonb(attributes)}
         return await self.run(lambda c: _count(c, _DESCRIBE, fields)) > 0
+
+    async def words(self, query: Query) -> Words | None:
+        """The words of a query; None: it has none, or none that say anything."""
+        if query.text is None:
+            return None
+        fields = {"text": query.text}
+        terms = await self.run(lambda c: _all(c, TERMS, fields))
+        return Words.of([(t[0], t[1], t[2]) for t in terms], await self.size(query.store)) if terms else None
+
+    async def size(self, store: str) -> int:
+        """How many chunks a store has: up to SMALL as they are, of larger ones as they were a while ago."""
+        now = asyncio.get_running_loop().time()
+        count, until = self._sizes.get(store, (0, 0.0))
+        if now >= until:
+            fields = {"store": store, "most": MOST_COUNTED}
+            ((count,),) = await self.run(lambda c: _all(c, _SIZE, fields))
+            if count > SMALL:
+                self._sizes[store] = (count, now + SIZE_SECONDS)
+            else:
+                self._sizes.pop(store, None)
+        return int(count)
 
     async def search(self, statement: Statement, settings: str = "") -> list[Hit]:
         """What the statement finds; `settings` are run before it, in its transaction."""
@@ -165,10 +141,6 @@ class ChunkTable:
         except psycopg.DataError as error:
             # NUL in a name, or a number out of every range: nothing that could be there.
             raise StoreRefused(f"PostgreSQL refuses a value: {type(error).__name__}") from error
-
-
-def _fields(place: Place) -> dict[str, Any]:
-    return {"tenant": place.tenant, "store": place.store, "file": place.file, "ingestion": place.ingestion}
 
 
 async def _all(connection: psycopg.AsyncConnection, statement: str, fields: dict[str, Any]) -> list[tuple[Any, ...]]:

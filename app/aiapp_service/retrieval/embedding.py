@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiapp_service.config import ModelKind
+from aiapp_service.llm.failures import retry_seconds
 from aiapp_service.llm.router import NoBackend, Route, Router
-from aiapp_service.llm.upstream import Endpoint
+from aiapp_service.llm.upstream import Endpoint, Reason
 from aiapp_service.llm.usage import Usage, cost_of, usage_of
 from aiapp_service.pipeline.accounting import estimated_input
 from aiapp_service.pipeline.call import Call
@@ -21,8 +22,18 @@ if TYPE_CHECKING:
     from aiapp_service.billing.ledger import Ledger
 
 MOST_TEXTS = 128
+# What a backend says in Retry-After is believed up to this.
+_MOST_RETRY_AFTER = 300.0
 
 Note = Callable[[Call], None]
+
+
+class ModelBusy(StoreDown):
+    """The model has taken enough for now; it takes more in `seconds`, None: it does not say when."""
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__("the embedding model is busy: its provider limits how much it takes")
+        self.seconds = seconds
 
 
 class Embedder:
@@ -50,6 +61,7 @@ class Embedder:
         """A vector for each of at most MOST_TEXTS texts. `request` names the call in the ledger.
 
         Raises:
+            ModelBusy: the model has taken enough for now.
             StoreDown: the model does not answer.
             StoreRefused: there is none, or it refuses.
         """
@@ -59,6 +71,9 @@ class Embedder:
         try:
             answer = await self._router.answer(route, Endpoint.EMBEDDINGS, body)
         except NoBackend as error:
+            if Reason.RATE_LIMITED in error.reasons:
+                asked = retry_seconds(error.retry_after)
+                raise ModelBusy(None if asked is None else min(asked, _MOST_RETRY_AFTER)) from error
             raise StoreDown(f"embedding model {model}: {error}") from error
         if answer.status != 200:
             raise StoreRefused(f"embedding model {model}: backend {answer.backend.name} refuses ({answer.status})")

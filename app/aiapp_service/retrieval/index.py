@@ -35,6 +35,15 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class Written:
+    """Chunks of a file. `usage_bytes`: they are its last ones, and all of them together have so many; None: not yet."""
+
+    place: Place
+    chunks: Sequence[Embedded]
+    usage_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Query:
     """What is looked for in one store of one tenant.
 
@@ -70,28 +79,16 @@ class Hit:
     score: float
 
 
-class Gone(Exception):
-    """The file is no longer in the store, or is being read anew: what was found is of no use."""
-
-
 class Index(Protocol):
     """One backend. Each method raises StoreDown where it does not answer, and StoreRefused where it does not let us."""
 
     async def hashes(self, place: Place, numbers: range) -> dict[int, bytes]:
         """Of the chunks with these numbers that this reading has written: the hashes of their texts."""
 
-    async def upsert(self, place: Place, chunks: Sequence[Embedded]) -> None:
-        """Add chunks; those that are there stay as they are.
+    async def write(self, files: Sequence[Written]) -> list[bool]:
+        """Add chunks of several files, each in the list once; those that are there stay as they are.
 
-        Raises:
-            Gone: nobody waits for them any more.
-        """
-
-    async def finish(self, place: Place) -> None:
-        """All chunks of the file are there.
-
-        Raises:
-            Gone: nobody waits for it any more.
+        Gives for each file whether anybody still waits for it: where nobody does nothing is written.
         """
 
     async def delete(self, tenant: str, store: str, file: str | None = None) -> bool:

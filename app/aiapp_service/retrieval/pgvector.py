@@ -8,21 +8,14 @@ it until enough chunks of the store have been met, that fulfil the filter.
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
-
-from aiapp_service.retrieval.chunk_table import ChunkTable
-from aiapp_service.retrieval.index import Embedded, Hit, Place, Query
+from aiapp_service.retrieval.chunk_table import SMALL, ChunkTable
+from aiapp_service.retrieval.index import Hit, Place, Query, Written
 from aiapp_service.retrieval.search_sql import Search, candidates
 from aiapp_service.stores.postgres import Database
 
-MOST_EXACT = 5_000
+MOST_EXACT = SMALL
 _LEAST_EFFORT = 100
 _MOST_EFFORT = 1000
-_MANY = """
-    SELECT count(*) > %(most)s FROM (
-        SELECT FROM vector_store_chunks WHERE store_id = %(store)s LIMIT %(most)s + 1
-    ) AS first_ones
-"""
 
 
 class PgvectorIndex:
@@ -30,20 +23,14 @@ class PgvectorIndex:
 
     def __init__(self, database: Database) -> None:
         self._table = ChunkTable(database)
-        # Stores that were seen to be large; they rarely become small again.
-        self._large: set[str] = set()
 
     async def hashes(self, place: Place, numbers: range) -> dict[int, bytes]:
         """Of the chunks with these numbers that this reading has written: the hashes of their texts."""
         return await self._table.hashes(place, numbers)
 
-    async def upsert(self, place: Place, chunks: Sequence[Embedded]) -> None:
-        """Add chunks."""
-        await self._table.write(place, chunks, vectors=True)
-
-    async def finish(self, place: Place) -> None:
-        """All chunks of the file are there."""
-        await self._table.finish(place)
+    async def write(self, files: Sequence[Written]) -> list[bool]:
+        """Add chunks of several files."""
+        return await self._table.write(files, vectors=True)
 
     async def delete(self, tenant: str, store: str, file: str | None = None) -> bool:
         """Remove a file with its chunks, or the whole store; False where there is none."""
@@ -57,10 +44,10 @@ class PgvectorIndex:
 
     async def search(self, query: Query) -> list[Hit]:
         """The best chunks, best first."""
-        search = Search(query)
+        search = Search(query, await self._table.words(query))
         if query.vector is None:
-            return await self._table.search(search.by_text())
-        if not await self._is_large(query.store):
+            return await self._table.search(search.by_text()) if search.has_words else []
+        if await self._table.size(query.store) <= MOST_EXACT:
             return await self._table.search(search.by_vectors(exact=True))
         effort = min(_MOST_EFFORT, max(_LEAST_EFFORT, candidates(query)))
         # One statement: a pipeline takes no more at once.
@@ -70,17 +57,3 @@ class PgvectorIndex:
 
     async def close(self) -> None:
         """The connections are the database's."""
-
-    async def _is_large(self, store: str) -> bool:
-        if store in self._large:
-            return True
-        fields = {"store": store, "most": MOST_EXACT}
-
-        async def ask(connection: psycopg.AsyncConnection) -> bool:
-            row = await (await connection.execute(_MANY, fields)).fetchone()
-            return row is not None and bool(row[0])
-
-        large = await self._table.run(ask)
-        if large:
-            self._large.add(store)
-        return large

@@ -20,10 +20,12 @@ _COUNTS = sql.SQL(
     "count(*) FILTER (WHERE f.status = 'in_progress'), count(*) FILTER (WHERE f.status = 'completed'),"
     " count(*) FILTER (WHERE f.status = 'failed'), count(*) FILTER (WHERE f.status = 'cancelled'), count(f.*)"
 )
-_FILE = sql.SQL(
-    "store_id, file_id, filename, status, error_code, error_message, usage_bytes, attributes, chunk_tokens,"
-    " overlap_tokens, created_at, ingestion"
+# The columns of a StoreFile.
+FILE = (
+    *("store_id", "file_id", "filename", "status", "error_code", "error_message", "usage_bytes", "attributes"),
+    *("chunk_tokens", "overlap_tokens", "created_at", "ingestion"),
 )
+_FILE = sql.SQL(", ").join(map(sql.Identifier, FILE))
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,17 @@ class StoreRows(Table):
 class FileRows(Table):
     """Files in stores. Each method raises StoreDown where PostgreSQL does not answer, or has no such table yet."""
 
-    async def add(self, tenant: str, store: str, files: Sequence[NewFile], batch: str | None = None) -> list[StoreFile]:
-        """Put files into a store, to be read; those that are there already stay as they are, and are not given."""
+    async def add(
+        self, tenant: str, store: str, files: Sequence[NewFile], batch: str | None = None, key: str = ""
+    ) -> list[StoreFile]:
+        """Put files into a store, to be read; those that are there already stay as they are, and are not given.
+
+        `key` names the API key that pays.
+        """
         statement = sql.SQL(
-            "INSERT INTO vector_store_files (store_id, file_id, tenant, ingestion, batch_id, filename, status,"
-            " attributes, chunk_tokens, overlap_tokens)"
-            " SELECT %s, g.file, %s, g.ingestion, %s, g.filename, 'in_progress', g.attributes, g.size, g.overlap"
+            "INSERT INTO vector_store_files (store_id, file_id, tenant, api_key, ingestion, batch_id, filename,"
+            " status, attributes, chunk_tokens, overlap_tokens)"
+            " SELECT %s, g.file, %s, %s, g.ingestion, %s, g.filename, 'in_progress', g.attributes, g.size, g.overlap"
             " FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[], %s::int[], %s::int[])"
             " AS g(file, ingestion, filename, attributes, size, overlap)"
             " ON CONFLICT (store_id, file_id) DO NOTHING RETURNING {}"
@@ -174,6 +181,7 @@ class FileRows(Table):
             statement,
             store,
             tenant,
+            key,
             batch,
             [file.file for file in files],
             [secrets.token_hex(12) for _ in files],

@@ -11,13 +11,14 @@ from psycopg import sql
 
 from aiapp_service.retrieval.filter_sql import condition
 from aiapp_service.retrieval.index import Query
+from aiapp_service.retrieval.words import Words, tsquery
 
 # The constant of the paper.
 _RANK = 60
 _CANDIDATES = 4
 _LEAST_CANDIDATES = 40
 # A word that is everywhere finds everything: so many chunks are weighed, no more.
-MOST_WEIGHED = 5_000
+MOST_WEIGHED = 2_000
 
 Statement = tuple[sql.Composed, dict[str, object]]
 
@@ -30,14 +31,14 @@ def candidates(query: Query) -> int:
 class Search:
     """Builds the statement for one query."""
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, words: Words | None = None) -> None:
         self._query = query
+        self._words = words
         self._values: dict[str, object] = {
             "tenant": query.tenant,
             "store": query.store,
             "limit": query.limit,
             "most": candidates(query),
-            "text": query.text,
             "vector_weight": query.vector_weight,
             "text_weight": query.text_weight,
         }
@@ -48,6 +49,11 @@ class Search:
             filtered = condition(query.filter, sql.SQL("f.attributes"), self._values)
             where = sql.SQL("{} AND {}").format(where, filtered)
         self._where = where
+
+    @property
+    def has_words(self) -> bool:
+        """Whether it looks for words."""
+        return self._words is not None
 
     def by_vectors(self, *, exact: bool) -> Statement:
         """With the vectors in the table. An exact search compares all of the store."""
@@ -77,14 +83,14 @@ class Search:
         return self._fused(None)
 
     def _fused(self, nearest: sql.Composable | None) -> Statement:
-        query, parts = self._query, []
+        parts: list[sql.Composable] = []
         rank = sql.SQL(
             "SELECT id, score, row_number() OVER (ORDER BY score DESC, id) AS rank, {} AS weight FROM ({}) AS {}"
         )
         if nearest is not None:
             parts.append(rank.format(sql.SQL("%(vector_weight)s::float8"), nearest, sql.SQL("nearest")))
-        if query.text is not None:
-            parts.append(rank.format(sql.SQL("%(text_weight)s::float8"), self._worded(), sql.SQL("worded")))
+        if self._words is not None:
+            parts.append(rank.format(sql.SQL("%(text_weight)s::float8"), self._worded(self._words), sql.SQL("worded")))
         fused = sql.SQL("sum(weight / ({} + rank)) * {} / (%(vector_weight)s::float8 + %(text_weight)s::float8)")
         best = sql.Literal(_RANK + 1)
         score = fused.format(sql.Literal(_RANK), best) if len(parts) > 1 else sql.SQL("max(score)")
@@ -101,16 +107,24 @@ class Search:
             self._values,
         )
 
-    def _worded(self) -> sql.Composable:
-        """Chunks with any of the words: a question rarely has all of its words in its answer."""
+    def _worded(self, words: Words) -> sql.Composable:
+        """Chunks with any of the words that are sought: a question rarely has all of its words in its answer."""
+        self._values["sought"] = tsquery(words.sought)
+        self._values["asked"] = tsquery(words.all)
+        self._values["weights"] = list(words.weights)
+        weighed: sql.Composable = sql.SQL("words")
+        for name in "ABC":
+            # Stored words are of class D.
+            if name in words.classes:
+                self._values[f"class_{name}"] = list(words.classes[name])
+                value = sql.Placeholder(f"class_{name}")
+                weighed = sql.SQL("setweight({}, {}, {}::text[])").format(weighed, sql.Literal(name), value)
         return sql.SQL(
             "SELECT id, relevance / nullif(max(relevance) OVER (), 0) AS score FROM ("
-            "SELECT id, ts_rank_cd(words, asked, 1) AS relevance FROM ("
-            "SELECT c.id, c.words, asked FROM {},"
-            " (SELECT replace(plainto_tsquery('english', %(text)s)::text, ' & ', ' | ')::tsquery) AS q (asked)"
-            " WHERE {} AND c.words @@ asked LIMIT {}) AS weighed"
+            "SELECT id, ts_rank(%(weights)s::float4[], {}, %(asked)s::tsquery, 1) AS relevance FROM ("
+            "SELECT c.id, c.words FROM {} WHERE {} AND c.words @@ %(sought)s::tsquery LIMIT {}) AS found"
             " ORDER BY relevance DESC, id LIMIT %(most)s) AS best_worded"
-        ).format(self._from, self._where, sql.Literal(MOST_WEIGHED))
+        ).format(weighed, self._from, self._where, sql.Literal(MOST_WEIGHED))
 
 
 def literal(vector: Sequence[float]) -> str:

@@ -11,10 +11,12 @@ from aiapp_service.pipeline.principal import Principal
 from aiapp_service.retrieval.embedding import Embedder, noting
 from aiapp_service.retrieval.filters import Filter
 from aiapp_service.retrieval.index import Hit, Index, Query
+from aiapp_service.retrieval.pending import PendingRows
 from aiapp_service.retrieval.rows import BatchRows, FileRows, Page, Store, StoreFile, StoreRows
 from aiapp_service.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from aiapp_service.jobs.queue import NewJob
     from aiapp_service.jobs.queues import Queues
     from aiapp_service.storage.files import Files
     from aiapp_service.stores.postgres import Database
@@ -52,6 +54,7 @@ class VectorStores:
         self.stores = StoreRows(database)
         self.files = FileRows(database)
         self.batches = BatchRows(database)
+        self.pending = PendingRows(database)
         self.index = index
         self._note = noting(around.metrics, around.ledger)
 
@@ -105,17 +108,7 @@ class VectorStores:
             NotHere: nobody can.
             StoreDown: the queue does not answer; the files have failed.
         """
-        from aiapp_service.jobs.queue import NewJob  # noqa: PLC0415  # for a light start
-
-        jobs = [
-            NewJob(
-                JOB,
-                {"tenant": tenant, "store": f.store, "file": f.file, "ingestion": f.ingestion, "key": key},
-                f"ingest-{f.ingestion}",
-            )
-            for f in files
-        ]
-        await self.queues[QUEUE].enqueue_many(jobs)
+        await self.queues[QUEUE].enqueue_many([reading(tenant, file, key) for file in files])
 
     async def search(
         self, principal: Principal, store: Store, queries: Sequence[str], wanted: Wanted, request: str
@@ -158,6 +151,14 @@ class VectorStores:
                 await self.index.delete(tenant, store, file.file)
                 swept += 1
         return swept
+
+
+def reading(tenant: str, file: StoreFile, key: str) -> "NewJob":
+    """The job that reads a file."""
+    from aiapp_service.jobs.queue import NewJob  # noqa: PLC0415  # for a light start
+
+    data = {"tenant": tenant, "store": file.store, "file": file.file, "ingestion": file.ingestion, "key": key}
+    return NewJob(JOB, data, f"ingest-{file.ingestion}")
 
 
 def best(lists: Sequence[Sequence[Hit]], wanted: Wanted) -> list[Hit]:

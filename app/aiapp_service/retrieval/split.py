@@ -4,12 +4,13 @@ Vectors are written first and texts then, so that a text that is there has its v
 given to anybody. Words are always looked up in PostgreSQL, which puts both lists together.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
 from aiapp_service.retrieval.chunk_table import ChunkTable
-from aiapp_service.retrieval.index import Embedded, Gone, Hit, Place, Query
+from aiapp_service.retrieval.index import Hit, Place, Query, Written
 from aiapp_service.retrieval.search_sql import Search, candidates
 from aiapp_service.stores.postgres import Database
 
@@ -50,19 +51,20 @@ class SplitIndex:
         """Of the chunks with these numbers that this reading has written: the hashes of their texts."""
         return await self._table.hashes(place, numbers)
 
-    async def upsert(self, place: Place, chunks: Sequence[Embedded]) -> None:
-        """Add chunks."""
-        ids = [place.chunk_id(entry.chunk.number) for entry in chunks]
-        await self._vectors.put(place, [(id_, entry.vector) for id_, entry in zip(ids, chunks, strict=True)])
-        try:
-            await self._table.write(place, chunks, vectors=False)
-        except Gone:
-            await self._vectors.remove(ids, place.tenant)
-            raise
+    async def write(self, files: Sequence[Written]) -> list[bool]:
+        """Add chunks of several files."""
+        await asyncio.gather(*(self._put(file) for file in files))
+        wanted = await self._table.write(files, vectors=False)
+        for file, is_wanted in zip(files, wanted, strict=True):
+            if file.chunks and not is_wanted:
+                ids = [file.place.chunk_id(entry.chunk.number) for entry in file.chunks]
+                await self._vectors.remove(ids, file.place.tenant)
+        return wanted
 
-    async def finish(self, place: Place) -> None:
-        """All chunks of the file are there."""
-        await self._table.finish(place)
+    async def _put(self, file: Written) -> None:
+        if file.chunks:
+            vectors = [(file.place.chunk_id(entry.chunk.number), entry.vector) for entry in file.chunks]
+            await self._vectors.put(file.place, vectors)
 
     async def delete(self, tenant: str, store: str, file: str | None = None) -> bool:
         """Remove a file with its chunks, or the whole store; False where there is none."""
@@ -86,9 +88,9 @@ class SplitIndex:
 
     async def search(self, query: Query) -> list[Hit]:
         """The best chunks, best first."""
-        search = Search(query)
+        search = Search(query, await self._table.words(query))
         if query.vector is None:
-            return await self._table.search(search.by_text())
+            return await self._table.search(search.by_text()) if search.has_words else []
         return await self._table.search(search.by_ids(await self._vectors.nearest(query, candidates(query))))
 
     async def check(self) -> None:

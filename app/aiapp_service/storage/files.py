@@ -180,6 +180,15 @@ class Files:
             async for chunk in chunks:
                 yield chunk
 
+    async def read(self, id_: str, most_bytes: int) -> bytes:
+        """The whole of a file that the caller knows to be there, and the tenant's.
+
+        Raises:
+            ObjectMissing: its object is gone.
+            TooLarge: it has more than `most_bytes`.
+        """
+        return await self._objects.read(key_of(id_), most_bytes)
+
     @asynccontextmanager
     async def opened(
         self, file: File, start: int = 0, length: int | None = None

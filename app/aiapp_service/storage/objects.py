@@ -22,6 +22,7 @@ from aiapp_service.storage.failures import (
     code_of,
     translated,
 )
+from aiapp_service.storage.quick import QuickReader
 from aiapp_service.storage.upload import PART_BYTES, Stored, Upload
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class ObjectStore:
         self._bucket = config.bucket
         self._prefix = config.prefix
         self._client = LazyClient(config)
+        self._quick = QuickReader(self.presigned_get)
 
     async def put(
         self,
@@ -111,6 +113,9 @@ class ObjectStore:
             ObjectMissing: there is none of this name.
             TooLarge: it has more than `most_bytes`.
         """
+        quickly = await self._quick.read(key, most_bytes)
+        if quickly is not None:
+            return quickly
         found = bytearray()
         async with aclosing(self.stream(key)) as chunks:
             async for chunk in chunks:
@@ -184,6 +189,7 @@ class ObjectStore:
 
     async def close(self) -> None:
         """Give up the connections."""
+        await self._quick.close()
         await self._client.close()
 
     async def _unfinished(self, client: "S3Client", prefix: str, before: datetime) -> AsyncIterator[tuple[str, str]]:

@@ -31,6 +31,7 @@ class Line(asyncio.Protocol):
         self._pool = pool
         self._connection = connection
         self._transport: asyncio.Transport | None = connection._writer.transport  # noqa: SLF001  # the library has no other way to it
+        self._before = self._transport.get_protocol() if self._transport is not None else None
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=parse_error)
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
@@ -98,7 +99,9 @@ class Line(asyncio.Protocol):
             self._lose(RedisConnectionError(f"this is not Redis: {type(error).__name__}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody who waits gets an answer."""
+        """Nobody who waits gets an answer. The library hears of it, too: it may wait for that."""
+        if self._before is not None:
+            self._before.connection_lost(exc)
         self._lose(RedisConnectionError(f"the connection is lost: {type(exc).__name__}"))
 
     def _late(self, future: asyncio.Future[Any], turns: int) -> None:

@@ -68,7 +68,7 @@ class Keeping:
 
 
 @asynccontextmanager
-async def working(api: Service, wanted: ServiceConfig) -> AsyncIterator[Consumer]:
+async def working(api: Service, wanted: ServiceConfig, concurrency: int = 5) -> AsyncIterator[Consumer]:
     """A worker, as its role would run it."""
     assert wanted.redis is not None
     async with Surroundings.of(wanted, api.http, api.metrics) as around:
@@ -76,7 +76,7 @@ async def working(api: Service, wanted: ServiceConfig) -> AsyncIterator[Consumer
         parts = handlers.Parts(api.gateway, around, around.queues)
         handler = handlers.handlers_of(["embeddings"], parts)["embeddings"]
         opened = partial(connect, wanted.redis)
-        consumer = Consumer("embeddings", handler, opened, Pace(5), random.Random(1), wanted.app)
+        consumer = Consumer("embeddings", handler, opened, Pace(concurrency), random.Random(1), wanted.app)
         consumer.start()
         try:
             yield consumer

@@ -16,7 +16,7 @@ from aiapp_service.config import PineconeConfig, QdrantConfig
 from aiapp_service.retrieval import pgvector
 from aiapp_service.retrieval.chunking import Chunk
 from aiapp_service.retrieval.filters import parse
-from aiapp_service.retrieval.index import Embedded, Gone, Hit, Index, Place, Query
+from aiapp_service.retrieval.index import Embedded, Hit, Index, Place, Query, Written
 from aiapp_service.retrieval.pgvector import PgvectorIndex
 from aiapp_service.retrieval.pinecone import open_pinecone
 from aiapp_service.retrieval.qdrant import QdrantVectors, open_qdrant
@@ -122,8 +122,8 @@ def embedded(number: int, text: str, *vector: float) -> Embedded:
 
 
 async def added(index: Index, place: Place, *chunks: Embedded) -> Place:
-    await index.upsert(place, chunks)
-    await index.finish(place)
+    size = sum(len(entry.chunk.text.encode()) for entry in chunks)
+    assert await index.write([Written(place, chunks, size)]) == [True]
     return place
 
 
@@ -236,10 +236,11 @@ async def test_writing_twice_changes_nothing(index: Index, stores: Stores) -> No
     store = stores.store()
     place, chunk = stores.file(store, "one"), embedded(0, "Once.", 1, 0, 0, 0)
     assert await index.hashes(place, range(2)) == {}
-    await index.upsert(place, [chunk])
-    await index.upsert(place, [chunk])
+    assert await index.write([Written(place, [chunk])]) == [True]
+    assert await index.write([Written(place, [chunk])]) == [True]
+    assert stores.status(place) == ("in_progress", 0)
     assert await index.hashes(place, range(2)) == {0: chunk.chunk.hash}
-    await index.finish(place)
+    assert await index.write([Written(place, [], len("Once."))]) == [True]
     assert stores.status(place) == ("completed", len("Once."))
     assert stores.chunks(store) == 1
     assert numbers(await index.search(Query(TENANT, store, 10, vector=[1, 0, 0, 0]))) == [("one", 0)]
@@ -248,13 +249,12 @@ async def test_writing_twice_changes_nothing(index: Index, stores: Stores) -> No
 async def test_what_is_deleted_is_not_found_and_cannot_come_back(index: Index, stores: Stores) -> None:
     store = await animals(index, stores)
     late = stores.file(store, "late")
-    await index.upsert(late, [embedded(0, "Cats again.", 1, 0, 0, 0)])
+    assert await index.write([Written(late, [embedded(0, "Cats again.", 1, 0, 0, 0)])]) == [True]
     assert await index.delete(TENANT, store, "late")
     assert await index.delete(TENANT, store, "cats")
     assert not await index.delete(TENANT, store, "cats")
-    for write in (index.upsert(late, [embedded(1, "Cats?", 1, 0, 0, 0)]), index.finish(late)):
-        with pytest.raises(Gone):
-            await write
+    assert await index.write([Written(late, [embedded(1, "Cats?", 1, 0, 0, 0)])]) == [False]
+    assert await index.write([Written(late, [], 5)]) == [False]
     hits = await index.search(Query(TENANT, store, 10, vector=[1, 0, 0, 0], text="cats"))
     assert {hit.file for hit in hits} == {"birds", "fish"}
     assert await index.delete(TENANT, store)
@@ -267,8 +267,7 @@ async def test_an_older_reading_may_not_write_into_a_newer_one(index: Index, sto
     old = stores.file(store, "one")
     await index.delete(TENANT, store, "one")
     new = await added(index, stores.file(store, "one"), embedded(0, "New.", 1, 0, 0, 0))
-    with pytest.raises(Gone):
-        await index.upsert(old, [embedded(0, "Old.", 1, 0, 0, 0)])
+    assert await index.write([Written(old, [embedded(0, "Old.", 1, 0, 0, 0)], 4)]) == [False]
     assert [hit.text for hit in await index.search(Query(TENANT, store, 10, vector=[1, 0, 0, 0]))] == ["New."]
     assert stores.status(new)[0] == "completed"
 
@@ -291,6 +290,30 @@ async def test_many_at_once(index: Index, stores: Stores) -> None:
         *(added(index, place, embedded(0, f"Text {n}.", 1, n, 0, 0)) for n, place in enumerate(places))
     )
     assert len(await index.search(Query(TENANT, store, 50, vector=[1, 0, 0, 0]))) == 20
+
+
+async def test_several_files_are_written_in_one_go(index: Index, stores: Stores) -> None:
+    store, other = stores.store(), stores.store("globex")
+    whole, part, gone = (stores.file(store, name) for name in ("whole", "part", "gone"))
+    theirs = stores.file(other, "whole", "globex")
+    await index.delete(TENANT, store, "gone")
+    written = [
+        Written(whole, [embedded(0, "Cats.", 1, 0, 0, 0), embedded(1, "Dogs.", 0, 1, 0, 0)], 10),
+        Written(gone, [embedded(0, "Cats gone.", 1, 0, 0, 0)], 10),
+        Written(part, [embedded(0, "Cats in part.", 1, 0, 0, 0)]),
+        Written(theirs, [embedded(0, "Cats of others.", 1, 0, 0, 0)], 15),
+    ]
+    assert await index.write(written) == [True, False, True, True]
+    assert [stores.status(place) for place in (whole, part, theirs)] == [
+        ("completed", 10),
+        ("in_progress", 0),
+        ("completed", 15),
+    ]
+    assert numbers(await index.search(Query(TENANT, store, 10, vector=[0.1, 1, 0, 0])))[0] == ("whole", 1)
+    hits = await index.search(Query(TENANT, store, 10, vector=[1, 0, 0, 0], text="cats"))
+    assert {hit.text for hit in hits} == {"Cats.", "Dogs.", "Cats in part."}
+    theirs_found = await index.search(Query("globex", other, 10, vector=[1, 0, 0, 0]))
+    assert [hit.text for hit in theirs_found] == ["Cats of others."]
 
 
 async def test_a_large_store_is_searched_by_its_index(

@@ -75,6 +75,33 @@ async def test_some_of_it(object_store: ObjectServer) -> None:
             assert found == wanted[start:end]
 
 
+async def test_a_whole_small_one(object_store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = await body(300_000)
+    async with opened(object_store) as store:
+        await store.put("read/ä b?c", chunks(300_000))
+        assert await store.read("read/ä b?c", 300_000) == wanted
+        with pytest.raises(TooLarge):
+            await store.read("read/ä b?c", 299_999)
+        with pytest.raises(ObjectMissing):
+            await store.read("read/none", 100)
+    # What the quick way cannot read the library does: here the store redirects it to the right region.
+    async with opened(object_store, region="us-wrong-2") as store:
+        assert await store.read("read/ä b?c", 300_000) == wanted
+    async with opened(object_store) as store:
+        assert await store.read("read/ä b?c", 300_000) == wanted
+        monkeypatch.setattr(ObjectStore, "stream", _nothing)
+        assert await store.read("read/ä b?c", 300_000) == wanted
+        object_store.server.stop()
+        try:
+            assert await store.read("read/ä b?c", 300_000) == b"by the library"
+        finally:
+            object_store.server.start()
+
+
+async def _nothing(*_: Any) -> AsyncIterator[bytes]:
+    yield b"by the library"
+
+
 async def test_what_is_not_there(object_store: ObjectServer) -> None:
     async with opened(object_store) as store:
         assert await store.head("x") is None

@@ -20,6 +20,16 @@ def test_tokens_begin_inside_the_text_and_in_order(text: str) -> None:
     assert starts[-1] < len(text)
 
 
+@pytest.mark.parametrize("text", [WORDS[:9000], MIXED[:9000], "🙂🙃" * 500, "é", "\u0301\u200d日"])
+def test_tokens_begin_where_the_library_says(text: str) -> None:
+    tokens.load()
+    import bpe_openai  # noqa: PLC0415  # it warns when it is loaded first, which our own loading expects
+
+    encoding = bpe_openai.get_encoding(tokens.ENCODING)
+    _, offsets = encoding.decode_with_offsets(encoding.encode_ordinary(text))
+    assert tokens.starts(text) == offsets
+
+
 def test_tokens_are_those_of_the_encoding() -> None:
     assert tokens.starts("Hello world!") == [0, 5, 11]
     # What looks like a special token is text: several tokens.

@@ -1,0 +1,60 @@
+"""A server of embeddings with a limit: beyond it, it says 429 and when to come again."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+
+class EmbeddingServer:
+    """Takes `most` requests in a second, if that is set; refuses texts that have `poison` in them."""
+
+    def __init__(self, most: int | None = None, poison: str | None = None, seconds: float = 0.0) -> None:
+        self.taken: list[list[str]] = []
+        self.refused = 0
+        self.url = ""
+        self._most = most
+        self._poison = poison
+        self._seconds = seconds
+        self._times: list[float] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["EmbeddingServer"]:
+        """Listen on loopback."""
+        app = web.Application()
+        app.router.add_post("/v1/embeddings", self._answer)
+        app.router.add_get("/v1/models", self._models)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _models(self, _request: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": []})
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        texts = (await request.json())["input"]
+        now = asyncio.get_running_loop().time()
+        self._times = [time for time in self._times if time > now - 1]
+        if self._most is not None and len(self._times) >= self._most:
+            self.refused += 1
+            error = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
+            return web.json_response(error, status=429, headers={"Retry-After": "1"})
+        if self._poison is not None and any(self._poison in text for text in texts):
+            return web.json_response({"error": {"message": "no", "type": "invalid_request_error"}}, status=400)
+        self._times.append(now)
+        self.taken.append(texts)
+        await asyncio.sleep(self._seconds)
+        data = [{"object": "embedding", "index": n, "embedding": _vector(text)} for n, text in enumerate(texts)]
+        usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        return web.json_response({"object": "list", "data": data, "model": "m", "usage": usage})
+
+
+def _vector(text: str) -> list[float]:
+    return [byte / 255 + 0.001 for byte in hashlib.sha256(text.encode()).digest()[:8]]
