@@ -135,13 +135,20 @@ class HttpUpstream:
     """A server with the OpenAI API below `base_url`, with the key of `key_file` where it wants one."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, key_file: SecretFile | None, *, adds_usage: bool
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        key_file: SecretFile | None,
+        *,
+        adds_usage: bool,
+        has_responses: bool = False,
     ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._urls = {endpoint: URL(f"{self._base_url}/{endpoint}") for endpoint in Endpoint}
         self._key_file = key_file
         self.adds_usage = adds_usage
+        self.has_responses = has_responses
 
     def send(self, ask: Ask) -> AbstractAsyncContextManager[HttpReply]:
         """POST; the connection is closed where the answer was not read to its end."""

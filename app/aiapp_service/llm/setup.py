@@ -113,4 +113,10 @@ def _provider(provider: ProviderConfig, session: aiohttp.ClientSession, fetch: F
         return GoogleUpstream(session, provider.base_url or GOOGLE_URL, key_file, fetch)
     # Not every compatible server takes stream_options from a client that did not send them.
     openai = provider.kind is ProviderKind.OPENAI
-    return HttpUpstream(session, provider.base_url or OPENAI_URL, key_file, adds_usage=openai)
+    return HttpUpstream(
+        session,
+        provider.base_url or OPENAI_URL,
+        key_file,
+        adds_usage=openai,
+        has_responses=provider.relays_responses,
+    )
