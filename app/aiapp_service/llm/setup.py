@@ -19,7 +19,6 @@ from aiapp_service.credentials import SecretFile
 from aiapp_service.llm.backend import Backend, Known
 from aiapp_service.llm.fetching import Fetch, fetching_from
 from aiapp_service.llm.http_upstream import HttpUpstream
-from aiapp_service.llm.mock import MockUpstream
 from aiapp_service.llm.replicas import ReplicaSet, is_name
 from aiapp_service.llm.router import Route, Router
 from aiapp_service.llm.tuned import TunedModel
@@ -100,6 +99,8 @@ def _price(backend: BackendConfig, providers: Mapping[str, ProviderConfig]) -> P
 
 def _provider(provider: ProviderConfig, session: aiohttp.ClientSession, fetch: Fetch) -> Upstream:
     if provider.kind is ProviderKind.MOCK:
+        from aiapp_service.llm.mock import MockUpstream  # noqa: PLC0415  # for a light start
+
         return MockUpstream()
     key_file = SecretFile(provider.api_key_file) if provider.api_key_file else None
     if provider.kind is ProviderKind.ANTHROPIC:
