@@ -11,7 +11,7 @@ from aiapp_service.http import bodies
 from aiapp_service.http.answers import unavailable
 from aiapp_service.http.caching import caching_of
 from aiapp_service.http.counting import Counting
-from aiapp_service.llm.router import NoBackend
+from aiapp_service.llm.route import NoBackend
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.accounting import is_billable
 from aiapp_service.pipeline.call import Call

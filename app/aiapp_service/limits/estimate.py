@@ -4,7 +4,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from aiapp_service.limits.demand import NANO
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.llm.usage import Usage, cost_of
 from aiapp_service.pipeline.accounting import estimated_input

@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aiapp_service.config import ModelKind, Strategy, TimeoutsConfig
+from aiapp_service.config import Strategy
 from aiapp_service.llm.attempts import Attempts
 from aiapp_service.llm.backend import Backend
-from aiapp_service.llm.failures import Refused
 from aiapp_service.llm.place import Place, try_places
 from aiapp_service.llm.replicas import ReplicaSet, conversation_key
 from aiapp_service.llm.reply import read
 from aiapp_service.llm.responses_stream import ResponsesStream
+from aiapp_service.llm.route import Route, refused_by_all
 from aiapp_service.llm.strategies import Wanted, ordered
 from aiapp_service.llm.stream import ModelStream, with_usage
 from aiapp_service.llm.upstream import Ask, BackendError, Endpoint, Reason, Upstream
@@ -26,36 +26,6 @@ _EVENT_STREAM = "text/event-stream"
 _SURELY_TOO_LONG = 2
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Route:
-    """A name that clients ask for, and who may answer.
-
-    `tenant` is the only one that it is there for, None: all. It is allowed to whoever may ask `base`, where it has one.
-    """
-
-    name: str
-    kind: ModelKind
-    backends: Sequence[Backend]
-    timeouts: TimeoutsConfig
-    strategy: Strategy = Strategy.PRIORITY
-    tenant: str | None = None
-    base: str | None = None
-
-    def open_to(self, tenant: str, may_ask: Callable[[str], bool]) -> bool:
-        """Whether it is there for a caller of `tenant` that may ask these names."""
-        return self.tenant in (None, tenant) and may_ask(self.base or self.name)
-
-    @property
-    def weighs_tokens(self) -> bool:
-        """Whether the choice of backends depends on the length of a request."""
-        return self.strategy is Strategy.COST or any(b.context_window is not None for b in self.backends)
-
-    @property
-    def has_responses(self) -> bool:
-        """Whether one of the backends speaks the Responses API."""
-        return any(backend.upstream.has_responses for backend in self.backends)
 
 
 @dataclass(frozen=True)
@@ -97,17 +67,6 @@ class Asking:
     """Which backend works on a request right now; it is still there when the request is given up."""
 
     backend: Backend | None = None
-
-
-class NoBackend(Exception):
-    """Every backend of a model failed; `failures` says each one's reason, in the order tried."""
-
-    def __init__(self, model: str, failures: Sequence[tuple[Backend, BackendError]]) -> None:
-        tried = "; ".join(f"{backend.name} {error}" for backend, error in failures)
-        super().__init__(f"no backend of model {model} could answer: {tried}")
-        # What cannot be said to a backend is no failure of it, where another one could be told.
-        self.reasons = [error.reason for _, error in failures if error.reason is not Reason.UNSUPPORTED]
-        self.retry_after = next((error.retry_after for _, error in failures if error.retry_after), None)
 
 
 class Router:
@@ -231,7 +190,8 @@ class Router:
                 return result
             finally:
                 backend.over(turn)
-        return _refused_by_all(route, attempts.failures)
+        backend, refusal = refused_by_all(route, attempts.failures)
+        return Answer(backend, refusal.status or 400, refusal.content_type, refusal.content)
 
     def _order(self, route: Route, body: Mapping[str, Any], hints: Hints) -> Sequence[Backend]:
         backends = route.backends
@@ -249,18 +209,6 @@ class Router:
         fitting = [b for b in found if hints.tokens <= _SURELY_TOO_LONG * (b.context_window or hints.tokens)]
         # The refusal comes from a backend in any case: it says it in the words that clients know.
         return fitting or [max(found, key=lambda b: b.context_window or 0)]
-
-
-def _refused_by_all(route: Route, failures: Sequence[tuple[Backend, BackendError]]) -> Answer:
-    """The refusal of a request that is too long for whoever could be asked; raises NoBackend for all other failures."""
-    # That one backend cannot be told something says nothing of those that could.
-    telling = [failure for failure in failures if failure[1].reason is not Reason.UNSUPPORTED] or failures
-    refused = [(backend, error) for backend, error in telling if isinstance(error, Refused)]
-    if not refused or refused[-1][1] is not telling[-1][1]:
-        # Where a larger one failed otherwise, the request is not the client's mistake.
-        raise NoBackend(route.name, failures)
-    backend, refusal = refused[0]
-    return Answer(backend, refusal.status or 400, refusal.content_type, refusal.content)
 
 
 def _measure(place: Place, began: float, *, streamed: bool) -> None:

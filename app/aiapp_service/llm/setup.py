@@ -20,7 +20,8 @@ from aiapp_service.llm.backend import Backend, Known
 from aiapp_service.llm.fetching import Fetch, fetching_from
 from aiapp_service.llm.http_upstream import HttpUpstream
 from aiapp_service.llm.replicas import ReplicaSet, is_name
-from aiapp_service.llm.router import Route, Router
+from aiapp_service.llm.route import Route
+from aiapp_service.llm.router import Router
 from aiapp_service.llm.tuned import TunedModel
 from aiapp_service.llm.upstream import Upstream
 from aiapp_service.telemetry.metrics import Metrics

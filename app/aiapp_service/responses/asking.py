@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiapp_service.gateway import Running
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.pipeline.call import Call
 from aiapp_service.responses.relay import Relay, may_relay
 from aiapp_service.responses.request import Given

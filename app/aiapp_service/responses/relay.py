@@ -12,7 +12,7 @@ from typing import Any
 
 from aiapp_service.http.errors import ApiError, bad_request
 from aiapp_service.llm.responses_stream import ENDS, RESPONSE
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.llm.sse import data_of, events_of
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.call import Call
