@@ -11,6 +11,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,9 +19,8 @@ import click
 import yaml
 from pydantic import ValidationError
 
-from aiapp_service.backup.commands import register as register_backups
+from aiapp_service import lean
 from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, WrongConfig, load, mock_config
-from aiapp_service.jobs.commands import COMMANDS
 
 log = logging.getLogger("aiapp_service")
 
@@ -36,12 +36,21 @@ _config = click.option(
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _of_backups() -> Sequence[click.Command]:
+    from aiapp_service.backup.commands import COMMANDS
+
+    return COMMANDS
+
+
+def _of_jobs() -> Sequence[click.Command]:
+    from aiapp_service.jobs.commands import COMMANDS
+
+    return COMMANDS
+
+
+@click.group(cls=lean.LaterGroup, load=_of_backups, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The AIApp service: an OpenAI-compatible API, workers, migrations, backups."""
-
-
-register_backups(main)
 
 
 @main.command()
@@ -123,17 +132,13 @@ def healthcheck(port: tuple[int, ...]) -> None:
     _fail(f"nothing answers on port {', '.join(map(str, port))}", 1)
 
 
-@main.group()
+@main.group(cls=lean.LaterGroup, load=_of_jobs)
 @_config
 @click.pass_context
 def jobs(context: click.Context, path: Path | None) -> None:
     """Look at background jobs, cancel them, run failed ones again."""
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     context.obj, _ = _configured(path)
-
-
-for _command in COMMANDS:
-    jobs.add_command(_command)
 
 
 @main.command("hash-key")
@@ -157,13 +162,16 @@ def _configured(path: Path | None) -> tuple[ServiceConfig, Path | None]:
         log.info("using the Mock provider, open to everybody", extra={"why": "no configuration, or LLM_PROVIDER=mock"})
         return mock_config(), None
     try:
-        return load(chosen), chosen
+        config = load(chosen)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         _fail(f"{chosen}: {where}: {first['msg']}", WRONG_CONFIG)
     except (OSError, yaml.YAMLError) as error:
         _fail(f"{chosen}: {error}", WRONG_CONFIG)
+    if config.redis is not None:
+        lean.load_redis()
+    return config, chosen
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -99,9 +99,12 @@ def service(
 @contextmanager
 def running(command: list[str], core: int, url: str, folder: Path) -> Iterator[int]:
     """A process on a core, from the moment that `url` answers; gives its pid."""
+    # As in an image, where everything is compiled: the first process of a kind does it, the others find it.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**usual, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     with (
         (folder / "log").open("ab") as log,
-        subprocess.Popen(["taskset", "-c", str(core), *command], stdout=log) as process,
+        subprocess.Popen(["taskset", "-c", str(core), *command], stdout=log, env=environment) as process,
     ):
         try:
             wait_until(f"{url} answers", lambda: _answers(url), seconds=START_SECONDS, pause=0.02)

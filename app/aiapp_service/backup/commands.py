@@ -16,14 +16,6 @@ from aiapp_service.backup import options
 from aiapp_service.config import ObjectStoreConfig
 
 
-def register(main: click.Group) -> None:
-    """Add the commands to the program."""
-    main.add_command(_backup)
-    main.add_command(_verify_restore)
-    main.add_command(_restore)
-    main.add_command(_backups)
-
-
 @click.command("backup")
 @options.store
 @options.app
@@ -84,6 +76,9 @@ def _list(store: ObjectStoreConfig, app: str) -> None:
 
     _logs("WARNING")
     sys.exit(run_list(store, app))
+
+
+COMMANDS = (_backup, _verify_restore, _restore, _backups)
 
 
 def _logs(level: str = "INFO") -> None:

@@ -11,14 +11,13 @@ from aiapp_service.http import bodies
 from aiapp_service.http.answers import unavailable
 from aiapp_service.http.caching import caching_of
 from aiapp_service.http.counting import Counting
-from aiapp_service.llm.router import NoBackend
+from aiapp_service.llm.route import NoBackend
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.accounting import is_billable
 from aiapp_service.pipeline.call import Call
 from aiapp_service.pipeline.exchange import Exchange, Next, Outcome, Whole
 from aiapp_service.pipeline.principal import Principal
-from aiapp_service.responses.request import Given
-from aiapp_service.responses.turn import Turn
+from aiapp_service.responses.asking import turn_of
 from aiapp_service.telemetry.metrics import Metrics
 
 
@@ -81,18 +80,11 @@ class Asker:
         if self._endpoint is Endpoint.CHAT:
             bodies.require_messages(body)
             return Exchange(call, route, self._endpoint, body), running.run
-        turn = await _turn(running, body, call)
+        # Nobody goes on with thousands of them, as long as nobody says so.
+        body.setdefault("store", False)
+        turn = await turn_of(running, route, body, call)
 
         async def respond(exchange: Exchange) -> Outcome:
             return await turn.run(exchange, running.run)
 
-        return Exchange(call, route, Endpoint.CHAT, turn.chat), respond
-
-
-async def _turn(running: Running, body: dict[str, Any], call: Call) -> Turn:
-    # Nobody goes on with thousands of them, as long as nobody says so.
-    body.setdefault("store", False)
-    given = Given.of(body)
-    needed = given.needed
-    records = await running.responses.read(call.principal.tenant, needed) if needed else {}
-    return Turn(given.asked(records), call, running.responses)
+        return Exchange(call, route, turn.endpoint, turn.body), respond

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiapp_service.cache.canonical import digest
-from aiapp_service.llm.router import Answer, NoBackend, Route, Router
+from aiapp_service.llm.route import NoBackend, Route
+from aiapp_service.llm.router import Answer, Router
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.llm.usage import cost_of, usage_of
 from aiapp_service.stores.breaker import Breaker

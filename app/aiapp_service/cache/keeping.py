@@ -6,7 +6,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from aiapp_service.cache import responses
 from aiapp_service.cache.exact import ExactCache
 from aiapp_service.cache.flights import Lead
 from aiapp_service.cache.policy import may_keep
@@ -77,7 +79,7 @@ class Keeping:
         finally:
             if isinstance(events, AsyncGenerator):
                 await events.aclose()
-        if not self._later(asked, partial(_of_stream, recording, exchange.call.usage)):
+        if not self._later(asked, partial(_of_stream, exchange.endpoint, recording, exchange.call.usage)):
             recording.forget()
 
     def _later(self, asked: Asked, look: Callable[[], Awaitable[Stored | None]]) -> bool:
@@ -116,16 +118,22 @@ async def _of_whole(endpoint: Endpoint, body: bytes, usage: Usage | None) -> Sto
         document = json.loads(body)
     except ValueError:
         return None
-    fit = may_keep(document) if endpoint is Endpoint.CHAT else isinstance(document, dict) and bool(document.get("data"))
-    return Stored(body, usage, time.time()) if fit else None
+    return Stored(body, usage, time.time()) if _fit(endpoint, document) else None
 
 
-async def _of_stream(recording: Recording, usage: Usage | None) -> Stored | None:
+def _fit(endpoint: Endpoint, document: Any) -> bool:
+    if endpoint is Endpoint.EMBEDDINGS:
+        return isinstance(document, dict) and bool(document.get("data"))
+    return responses.may_keep(document) if endpoint is Endpoint.RESPONSES else may_keep(document)
+
+
+async def _of_stream(endpoint: Endpoint, recording: Recording, usage: Usage | None) -> Stored | None:
     try:
-        document = await recording.whole(usage)
+        is_response = endpoint is Endpoint.RESPONSES
+        document = responses.in_stream(recording.taken()) if is_response else await recording.whole(usage)
     except Unfit:
         return None
     finally:
         recording.forget()
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-    return Stored(body, usage, time.time()) if may_keep(document) and len(body) <= MOST_BYTES else None
+    return Stored(body, usage, time.time()) if _fit(endpoint, document) and len(body) <= MOST_BYTES else None

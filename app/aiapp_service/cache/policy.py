@@ -21,8 +21,6 @@ def may_ask(endpoint: Endpoint, body: Mapping[str, Any]) -> bool:
     """Whether this request may be answered from a cache."""
     if endpoint is Endpoint.EMBEDDINGS:
         return True
-    if endpoint is not Endpoint.CHAT:
-        return False
     count, temperature = body.get("n"), body.get("temperature")
     if count not in (None, 1):
         return False

@@ -61,16 +61,20 @@ class Recording:
         self._room.left += self._bytes
         self._bytes = 0
 
+    def taken(self) -> bytes:
+        """All events. Raises Unfit where it is forgotten."""
+        if self._forgotten:
+            raise Unfit
+        return b"".join(self._events)
+
     async def whole(self, usage: Usage | None) -> dict[str, Any]:
         """The chat completion; `usage` is for streams that do not tell it themselves.
 
         Raises:
             Unfit: there is none.
         """
-        if self._forgotten:
-            raise Unfit
         answer = _Answer()
-        for number, event in enumerate(Splitter().feed(b"".join(self._events)), start=1):
+        for number, event in enumerate(Splitter().feed(self.taken()), start=1):
             answer.take(data_of(event))
             if number % _CHUNKS_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -29,10 +29,10 @@ def _choices(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
     logprobs = choice.get("logprobs")
     yield _spoken({"role": role, "content": ""})
     for name, value in message.items():
-        for piece in _pieces(value) if isinstance(value, str) else [value]:
+        for piece in pieces(value) if isinstance(value, str) else [value]:
             if piece:
                 yield _spoken({name: piece})
-    for number, piece in enumerate(_pieces(content)):
+    for number, piece in enumerate(pieces(content)):
         yield _spoken({"content": piece}, logprobs if number == 0 else None)
     rest = {name: value for name, value in choice.items() if name not in ("message", "logprobs")}
     yield {**rest, "index": 0, "delta": {}}
@@ -43,7 +43,8 @@ def _spoken(delta: dict[str, Any], logprobs: Any = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, **added, "finish_reason": None}
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces(text: str) -> Iterator[str]:
+    """A text as it fits into events."""
     for start in range(0, len(text), PIECE_CHARACTERS):
         yield text[start : start + PIECE_CHARACTERS]
 

@@ -6,6 +6,7 @@ Exact first, since it costs nothing; then by meaning. A cache that is down is a 
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 
+from aiapp_service.cache import responses
 from aiapp_service.cache.canonical import canonical, digest, shaping
 from aiapp_service.cache.exact import ExactCache
 from aiapp_service.cache.flights import Flights
@@ -77,6 +78,8 @@ class AnswerCache:
         question = None
         if self._semantic is not None and endpoint is Endpoint.CHAT:
             question = question_of(exchange.body, fingerprint)
+        elif self._semantic is not None and endpoint is Endpoint.RESPONSES:
+            question = responses.question_of_response(exchange.body, fingerprint)
         return Asked(key, tenant, model, question)
 
     async def _known(self, exchange: Exchange, asked: Asked) -> tuple[str, Stored] | None:
@@ -139,6 +142,8 @@ def _given(exchange: Exchange, kind: str, stored: Stored) -> Outcome:
     call.headers |= {HEADER: kind, "Age": str(stored.age)}
     if not exchange.streamed:
         return Whole(200, stored.body)
+    if exchange.endpoint is Endpoint.RESPONSES:
+        return Streaming(_one(responses.replayed(stored.body)))
     options = exchange.body.get("stream_options")
     with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
     return Streaming(_one(replayed(stored.body, with_usage=with_usage)))

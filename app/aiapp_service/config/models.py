@@ -20,6 +20,13 @@ class ProviderKind(StrEnum):
     MOCK = "Mock"
 
 
+class ResponsesMode(StrEnum):
+    """How /v1/responses is asked at a provider: in its own Responses API, or translated to chat completions."""
+
+    RELAY = "Relay"
+    TRANSLATE = "Translate"
+
+
 class ModelKind(StrEnum):
     """What a model is asked for: chat completions or embeddings."""
 
@@ -48,12 +55,24 @@ class ProviderConfig(Section):
         default=False, description="Whether clients may train models there; budgets do not count what that costs."
     )
 
+    responses: ResponsesMode | None = Field(
+        default=None, description="How /v1/responses is asked there; unset: Relay with kind OpenAI, else Translate."
+    )
+
+    @property
+    def relays_responses(self) -> bool:
+        """Whether it is asked in the Responses API."""
+        wanted = self.responses
+        return self.kind is ProviderKind.OPENAI if wanted is None else wanted is ResponsesMode.RELAY
+
     @model_validator(mode="after")
     def _base_url_known(self) -> Self:
         if self.kind is ProviderKind.OPENAI_COMPATIBLE and not self.base_url:
             raise ValueError(f"provider {self.name}: baseURL is required for kind OpenAICompatible")
         if self.fine_tuning and self.kind not in (ProviderKind.OPENAI, ProviderKind.OPENAI_COMPATIBLE):
             raise ValueError(f"provider {self.name}: fineTuning is for kind OpenAI or OpenAICompatible")
+        if self.relays_responses and self.kind not in (ProviderKind.OPENAI, ProviderKind.OPENAI_COMPATIBLE):
+            raise ValueError(f"provider {self.name}: responses: Relay is for kind OpenAI or OpenAICompatible")
         return self
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aiapp_service.guardrails import report, stream, texts, whole
+from aiapp_service.guardrails import report, responses, stream, texts, whole
 from aiapp_service.guardrails.chain import Chain
 from aiapp_service.guardrails.passage import Guardrail, Place, Unavailable
 from aiapp_service.http.errors import bad_request
@@ -22,12 +22,17 @@ def guarding(inputs: Sequence[Guardrail], outputs: Sequence[Guardrail]) -> Stage
             outcome = await following(exchange)
             if not outputs or exchange.endpoint is Endpoint.EMBEDDINGS:
                 return outcome
+            is_response = exchange.endpoint is Endpoint.RESPONSES
             if isinstance(outcome, Whole):
-                return await whole.guarded(outcome, outputs, exchange.call)
+                guarded = responses.whole if is_response else whole.guarded
+                return await guarded(outcome, outputs, exchange.call)
         except Unavailable as error:
             raise report.unavailable(error) from error
-        wanted = exchange.body.get("n")
-        events = stream.guarded(outcome.events, outputs, wanted if isinstance(wanted, int) else 1)
+        if is_response:
+            events = responses.stream(outcome.events, outputs)
+        else:
+            wanted = exchange.body.get("n")
+            events = stream.guarded(outcome.events, outputs, wanted if isinstance(wanted, int) else 1)
         exchange.cleanup.push_async_callback(events.aclose)
         return Streaming(events)
 
@@ -35,9 +40,9 @@ def guarding(inputs: Sequence[Guardrail], outputs: Sequence[Guardrail]) -> Stage
 
 
 async def _request(exchange: Exchange, guardrails: Sequence[Guardrail]) -> None:
-    param = "input" if exchange.endpoint is Endpoint.EMBEDDINGS else "messages"
+    param = "messages" if exchange.endpoint is Endpoint.CHAT else "input"
     slots = list(texts.of_request(exchange.body, exchange.endpoint))
-    if not slots and param == "input":
+    if not slots and exchange.endpoint is Endpoint.EMBEDDINGS:
         raise bad_request("input has to be text: the guardrails of this service do not read tokens", param)
     chain = Chain(guardrails)
     results = await chain.whole((slot.place, slot.text) for slot in slots)

@@ -13,6 +13,9 @@ ANSWERS = "assistant"
 _FIELDS = ("content", "refusal", "reasoning_content", "reasoning")
 ARGUMENTS = "arguments"
 _CUSTOM = "input"
+# What items say: messages, reasoning, calls of functions and tools, and what came of them.
+ITEM_FIELDS = ("content", "summary", ARGUMENTS, _CUSTOM, "code", "output")
+PART_FIELDS = ("text", "refusal")
 _FUNCTION_CALL = "function_call"
 
 
@@ -40,11 +43,40 @@ def of_request(body: dict[str, Any], endpoint: Endpoint) -> Iterator[Slot]:
             if isinstance(text, str):
                 yield Slot(Place("user", "content", next(numbers)), text, body if text is given else given, key)
         return
+    found = _of_response(body) if endpoint is Endpoint.RESPONSES else _of_chat(body)
+    for slot in found:
+        yield Slot(Place(slot.place.role, slot.place.field, next(numbers)), slot.text, slot.holder, slot.key)
+
+
+def _of_chat(body: dict[str, Any]) -> Iterator[Slot]:
     for message in body.get("messages") or ():
         if isinstance(message, dict):
-            for slot in of_message(message, str(message.get("role"))):
-                place = Place(slot.place.role, slot.place.field, next(numbers))
-                yield Slot(place, slot.text, slot.holder, slot.key)
+            yield from of_message(message, str(message.get("role")))
+
+
+def _of_response(body: dict[str, Any]) -> Iterator[Slot]:
+    yield from _inside(body, "instructions", Place("system"))
+    given = body.get("input")
+    yield from _inside(body, "input", Place("user"))
+    for item in given if isinstance(given, list) else ():
+        if isinstance(item, dict):
+            yield from of_item(item)
+
+
+def of_item(item: dict[str, Any]) -> Iterator[Slot]:
+    """The texts of an item of a response, or of a request for one. Each kind has its own of these fields."""
+    kind = str(item.get("type", "message"))
+    if kind.endswith("_output"):
+        role = "tool"
+    else:
+        role = str(item.get("role")) if kind == "message" and "role" in item else ANSWERS
+    for field in ITEM_FIELDS:
+        value = item.get(field)
+        if isinstance(value, str):
+            yield Slot(Place(role, field), value, item, field)
+        elif isinstance(value, list):
+            # It is no part of what answers.
+            yield from _parts(value, role, "reasoning" if kind == "reasoning" else field)
 
 
 def of_message(message: dict[str, Any], role: str) -> Iterator[Slot]:
@@ -76,7 +108,7 @@ def delta_of(place: Place, text: str) -> dict[str, Any]:
 
 def _parts(parts: list[Any], role: str, field: str) -> Iterator[Slot]:
     for number, part in enumerate(parts):
-        for key in ("text", "refusal"):
+        for key in PART_FIELDS:
             yield from _inside(part, key, Place(role, field, number))
 
 

@@ -12,7 +12,7 @@ from aiohttp.http import StreamWriter
 from aiapp_service.http.caching import caching_of
 from aiapp_service.http.errors import ApiError
 from aiapp_service.http.faces import Face
-from aiapp_service.llm.router import NoBackend
+from aiapp_service.llm.route import NoBackend
 from aiapp_service.llm.upstream import BackendError, Reason
 from aiapp_service.pipeline.exchange import Exchange, Next, Streaming
 

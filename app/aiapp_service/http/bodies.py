@@ -7,7 +7,8 @@ from aiohttp import web
 from aiapp_service.config import ModelKind
 from aiapp_service.http import incoming, json_text
 from aiapp_service.http.errors import ApiError, bad_request
-from aiapp_service.llm.router import Route, Router
+from aiapp_service.llm.route import Route
+from aiapp_service.llm.router import Router
 from aiapp_service.pipeline.call import Call
 
 

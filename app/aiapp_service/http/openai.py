@@ -11,7 +11,7 @@ from aiapp_service.http.answers import respond
 from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import ApiError
 from aiapp_service.http.faces import ChatFace
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.exchange import Exchange
 from aiapp_service.telemetry.metrics import Metrics

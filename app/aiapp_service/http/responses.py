@@ -13,9 +13,9 @@ from aiapp_service.http.calls import CALL
 from aiapp_service.http.errors import ApiError, bad_request, not_now
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.exchange import Exchange, Outcome
-from aiapp_service.responses.request import Given, no_response
-from aiapp_service.responses.store import Record, ResponseStore
-from aiapp_service.responses.turn import Turn
+from aiapp_service.responses.asking import turn_of
+from aiapp_service.responses.request import no_response
+from aiapp_service.responses.store import Record
 from aiapp_service.stores.breaker import StoreDown
 from aiapp_service.telemetry.metrics import Metrics
 
@@ -50,16 +50,15 @@ class ResponsesApi:
             running.prompts.add_model(body)
             route = bodies.route_of(running.router, body, ModelKind.CHAT, call)
             call.streamed = bodies.wants_stream(body)
-            given = Given.of(body)
-            needed = given.needed
-            records = await self._read(running.responses, request, needed) if needed else {}
-            asked = given.asked(records)
-            turn = Turn(asked, call, running.responses)
+            try:
+                turn = await turn_of(running, route, body, call)
+            except StoreDown as error:
+                raise _not_now(error) from error
 
             async def run(exchange: Exchange) -> Outcome:
                 return await turn.run(exchange, running.run)
 
-            return await respond(request, Exchange(call, route, Endpoint.CHAT, asked.chat), run, turn)
+            return await respond(request, Exchange(call, route, turn.endpoint, turn.body), run, turn)
 
     async def retrieve(self, request: web.Request) -> web.Response:
         """GET /v1/responses/NAME."""
@@ -89,16 +88,13 @@ class ResponsesApi:
 
     async def _record(self, request: web.Request) -> Record:
         name = request.match_info["name"]
-        found = await self._read(self._gateway.current.responses, request, [name])
+        try:
+            found = await self._gateway.current.responses.read(request[CALL].principal.tenant, [name])
+        except StoreDown as error:
+            raise _not_now(error) from error
         if name not in found:
             raise no_response(name)
         return found[name]
-
-    async def _read(self, store: ResponseStore, request: web.Request, names: Sequence[str]) -> dict[str, Record]:
-        try:
-            return await store.read(request[CALL].principal.tenant, names)
-        except StoreDown as error:
-            raise _not_now(error) from error
 
 
 def _page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from aiapp_service.billing.ledger import Ledger
 from aiapp_service.config import ModelKind
 from aiapp_service.gateway import Gateway
 from aiapp_service.jobs.job import Handler, Job, JobRefused
-from aiapp_service.llm.router import Route, Router
+from aiapp_service.llm.route import Route
+from aiapp_service.llm.router import Router
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.llm.usage import Usage, cost_of, usage_of
 from aiapp_service.pipeline.call import Call

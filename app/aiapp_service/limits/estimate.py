@@ -4,7 +4,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from aiapp_service.limits.demand import NANO
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.llm.usage import Usage, cost_of
 from aiapp_service.pipeline.accounting import estimated_input
@@ -24,7 +24,8 @@ def estimated(endpoint: Endpoint, body: dict[str, Any], most_tokens: int | None)
     if endpoint is Endpoint.EMBEDDINGS:
         return Usage(input=asked)
     answers = _count(body.get("n")) or 1
-    told = _count(body.get("max_completion_tokens")) or _count(body.get("max_tokens"))
+    names = ("max_output_tokens",) if endpoint is Endpoint.RESPONSES else ("max_completion_tokens", "max_tokens")
+    told = next((count for name in names if (count := _count(body.get(name))) is not None), None)
     if told is not None:
         return Usage(input=asked, output=min(told * answers, _MOST_TOKENS))
     guess = DEFAULT_OUTPUT_TOKENS * answers

@@ -43,13 +43,21 @@ _NO_CREDIT = "Your credit balance is too low"  # Anthropic, with 400
 _FLAGGED = re.compile(rb"moderation|flagged|content.?policy", re.IGNORECASE)
 
 
-class TooLong(BackendError):
+class Refused(BackendError):
+    """Another backend may take the request; where none does this refusal is the answer: `content`, with `status`."""
+
+    def __init__(self, reason: Reason, message: str, status: int, content_type: str, content: bytes) -> None:
+        super().__init__(reason, message, status=status)
+        self.content_type = content_type
+        self.content = content
+
+
+class TooLong(Refused):
     """The request does not fit into the context window; `content` is how the backend said so."""
 
     def __init__(self, status: int, content_type: str, content: bytes) -> None:
-        super().__init__(Reason.CONTEXT_LENGTH, f"says that the request is too long ({status})", status=status)
-        self.content_type = content_type
-        self.content = content
+        message = f"says that the request is too long ({status})"
+        super().__init__(Reason.CONTEXT_LENGTH, message, status, content_type, content)
 
 
 def has_words(status: int) -> bool:

@@ -12,7 +12,9 @@ from aiapp_service.llm.upstream import BackendError, Reason, Upstream
 
 MOST_REPLICAS = 3
 # Other replicas would say the same.
-_OF_ALL = frozenset({Reason.REFUSED_KEY, Reason.MODEL_MISSING, Reason.OUT_OF_QUOTA, Reason.CONTEXT_LENGTH})
+_OF_ALL = frozenset(
+    {Reason.REFUSED_KEY, Reason.MODEL_MISSING, Reason.OUT_OF_QUOTA, Reason.CONTEXT_LENGTH, Reason.UNSUPPORTED}
+)
 
 T = TypeVar("T")
 

@@ -8,16 +8,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aiapp_service.config import ModelKind, Strategy, TimeoutsConfig
+from aiapp_service.config import Strategy
 from aiapp_service.llm.attempts import Attempts
 from aiapp_service.llm.backend import Backend
-from aiapp_service.llm.failures import TooLong
 from aiapp_service.llm.place import Place, try_places
 from aiapp_service.llm.replicas import ReplicaSet, conversation_key
 from aiapp_service.llm.reply import read
+from aiapp_service.llm.responses_stream import ResponsesStream
+from aiapp_service.llm.route import Route, refused_by_all
 from aiapp_service.llm.strategies import Wanted, ordered
 from aiapp_service.llm.stream import ModelStream, with_usage
-from aiapp_service.llm.upstream import Ask, BackendError, Endpoint, Reason
+from aiapp_service.llm.upstream import Ask, BackendError, Endpoint, Reason, Upstream
 from aiapp_service.telemetry.metrics import Metrics
 
 _EVENT_STREAM = "text/event-stream"
@@ -25,31 +26,6 @@ _EVENT_STREAM = "text/event-stream"
 _SURELY_TOO_LONG = 2
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Route:
-    """A name that clients ask for, and who may answer.
-
-    `tenant` is the only one that it is there for, None: all. It is allowed to whoever may ask `base`, where it has one.
-    """
-
-    name: str
-    kind: ModelKind
-    backends: Sequence[Backend]
-    timeouts: TimeoutsConfig
-    strategy: Strategy = Strategy.PRIORITY
-    tenant: str | None = None
-    base: str | None = None
-
-    def open_to(self, tenant: str, may_ask: Callable[[str], bool]) -> bool:
-        """Whether it is there for a caller of `tenant` that may ask these names."""
-        return self.tenant in (None, tenant) and may_ask(self.base or self.name)
-
-    @property
-    def weighs_tokens(self) -> bool:
-        """Whether the choice of backends depends on the length of a request."""
-        return self.strategy is Strategy.COST or any(b.context_window is not None for b in self.backends)
 
 
 @dataclass(frozen=True)
@@ -91,16 +67,6 @@ class Asking:
     """Which backend works on a request right now; it is still there when the request is given up."""
 
     backend: Backend | None = None
-
-
-class NoBackend(Exception):
-    """Every backend of a model failed; `failures` says each one's reason, in the order tried."""
-
-    def __init__(self, model: str, failures: Sequence[tuple[Backend, BackendError]]) -> None:
-        tried = "; ".join(f"{backend.name} {error}" for backend, error in failures)
-        super().__init__(f"no backend of model {model} could answer: {tried}")
-        self.reasons = [error.reason for _, error in failures]
-        self.retry_after = next((error.retry_after for _, error in failures if error.retry_after), None)
 
 
 class Router:
@@ -157,7 +123,7 @@ class Router:
             ask = _ask(route, place.backend, endpoint, body)
             try:
                 with place:
-                    async with asyncio.timeout_at(deadline), place.upstream.send(ask) as reply:
+                    async with asyncio.timeout_at(deadline), _spoken(place.upstream, endpoint).send(ask) as reply:
                         content = await read(reply)
             except TimeoutError:
                 raise BackendError(Reason.TIMEOUT, "took too long") from None
@@ -224,13 +190,14 @@ class Router:
                 return result
             finally:
                 backend.over(turn)
-        return _refused_by_all(route, attempts.failures)
+        backend, refusal = refused_by_all(route, attempts.failures)
+        return Answer(backend, refusal.status or 400, refusal.content_type, refusal.content)
 
     def _order(self, route: Route, body: Mapping[str, Any], hints: Hints) -> Sequence[Backend]:
         backends = route.backends
         if len(backends) < 2 or (route.strategy is Strategy.PRIORITY and not hints.tokens):
             return backends
-        most = body.get("max_completion_tokens") or body.get("max_tokens")
+        most = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
         wanted = Wanted(
             streamed=bool(body.get("stream")),
             input_tokens=hints.tokens,
@@ -244,19 +211,18 @@ class Router:
         return fitting or [max(found, key=lambda b: b.context_window or 0)]
 
 
-def _refused_by_all(route: Route, failures: Sequence[tuple[Backend, BackendError]]) -> Answer:
-    """The refusal of a request that is too long for whoever could be asked; raises NoBackend for all other failures."""
-    too_long = [(backend, error) for backend, error in failures if isinstance(error, TooLong)]
-    if not too_long or too_long[-1][1] is not failures[-1][1]:
-        # Where a larger one failed otherwise, the request is not the client's mistake.
-        raise NoBackend(route.name, failures)
-    backend, refusal = too_long[0]
-    return Answer(backend, refusal.status or 400, refusal.content_type, refusal.content)
-
-
 def _measure(place: Place, began: float, *, streamed: bool) -> None:
     now = time.monotonic()
     place.backend.known.load.took(now - began, now, streamed=streamed)
+
+
+def _spoken(upstream: Upstream, endpoint: Endpoint) -> Upstream:
+    """The upstream as it takes requests for `endpoint`."""
+    if endpoint is not Endpoint.RESPONSES or upstream.has_responses:
+        return upstream
+    from aiapp_service.responses.over_chat import OverChat  # noqa: PLC0415  # it is made of what the routes are for
+
+    return OverChat(upstream)
 
 
 def _ask(route: Route, backend: Backend, endpoint: Endpoint, body: Mapping[str, Any]) -> Ask:
@@ -273,8 +239,9 @@ async def _begin(
 ) -> ModelStream | Answer:
     """Send, and wait for the first token; what is open then belongs to `trial`."""
     first_token = asyncio.get_running_loop().time() + route.timeouts.first_token
-    backend, upstream = place.backend, place.upstream
-    body, hides_usage = with_usage(body) if upstream.adds_usage else (body, False)
+    backend, upstream = place.backend, _spoken(place.upstream, endpoint)
+    chat = endpoint is Endpoint.CHAT
+    body, hides_usage = with_usage(body) if chat and upstream.adds_usage else (body, False)
     try:
         async with asyncio.timeout_at(min(first_token, deadline)):
             reply = await trial.enter_async_context(upstream.send(_ask(route, backend, endpoint, body)))
@@ -282,7 +249,8 @@ async def _begin(
                 return Answer(backend, reply.status, reply.content_type, await read(reply))
             if reply.content_type != _EVENT_STREAM:
                 raise BackendError(Reason.BROKEN, "did not stream")
-            stream = ModelStream(reply, route.timeouts, deadline, hides_usage=hides_usage)
+            kind = ModelStream if chat else ResponsesStream
+            stream = kind(reply, route.timeouts, deadline, hides_usage=hides_usage)
             await stream.start()
             return stream
     except TimeoutError:

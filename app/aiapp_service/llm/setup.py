@@ -19,9 +19,9 @@ from aiapp_service.credentials import SecretFile
 from aiapp_service.llm.backend import Backend, Known
 from aiapp_service.llm.fetching import Fetch, fetching_from
 from aiapp_service.llm.http_upstream import HttpUpstream
-from aiapp_service.llm.mock import MockUpstream
 from aiapp_service.llm.replicas import ReplicaSet, is_name
-from aiapp_service.llm.router import Route, Router
+from aiapp_service.llm.route import Route
+from aiapp_service.llm.router import Router
 from aiapp_service.llm.tuned import TunedModel
 from aiapp_service.llm.upstream import Upstream
 from aiapp_service.telemetry.metrics import Metrics
@@ -100,6 +100,8 @@ def _price(backend: BackendConfig, providers: Mapping[str, ProviderConfig]) -> P
 
 def _provider(provider: ProviderConfig, session: aiohttp.ClientSession, fetch: Fetch) -> Upstream:
     if provider.kind is ProviderKind.MOCK:
+        from aiapp_service.llm.mock import MockUpstream  # noqa: PLC0415  # for a light start
+
         return MockUpstream()
     key_file = SecretFile(provider.api_key_file) if provider.api_key_file else None
     if provider.kind is ProviderKind.ANTHROPIC:
@@ -113,4 +115,10 @@ def _provider(provider: ProviderConfig, session: aiohttp.ClientSession, fetch: F
         return GoogleUpstream(session, provider.base_url or GOOGLE_URL, key_file, fetch)
     # Not every compatible server takes stream_options from a client that did not send them.
     openai = provider.kind is ProviderKind.OPENAI
-    return HttpUpstream(session, provider.base_url or OPENAI_URL, key_file, adds_usage=openai)
+    return HttpUpstream(
+        session,
+        provider.base_url or OPENAI_URL,
+        key_file,
+        adds_usage=openai,
+        has_responses=provider.relays_responses,
+    )

@@ -121,7 +121,7 @@ class Standing:
 
     def failed(self, turn: Turn, error: BackendError, now: float) -> None:
         """It did not serve; how long that has been so counts from the first failure."""
-        if error.reason is Reason.CONTEXT_LENGTH:
+        if error.reason in (Reason.CONTEXT_LENGTH, Reason.UNSUPPORTED):
             return
         self._disproved = None
         self._last.append(False)

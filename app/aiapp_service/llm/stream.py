@@ -44,12 +44,7 @@ class ModelStream:
         self._loop = asyncio.get_running_loop()
         self._patience = Patience()
         self._held: list[bytes] = []
-        self._complete = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether the backend has said all it had to say."""
-        return self._complete
+        self.complete = False  # whether the backend has said all it had to say
 
     async def start(self) -> None:
         """Read until the first token, or whatever else the model says first; for how long is the caller's affair.
@@ -62,10 +57,10 @@ class ModelStream:
             for event, end in events_of(whole):
                 if self._passes(event):
                     self._held.append(event)
-                    if _says_something(data_of(event)):
+                    if self._says_something(data_of(event)):
                         self._held.append(self._passed(whole[end:]))
                         return
-            if self._complete:
+            if self.complete:
                 raise BackendError(Reason.BROKEN, "the answer is empty")
 
     async def next(self) -> bytes | None:
@@ -77,7 +72,7 @@ class ModelStream:
         if self._held:
             held, self._held = b"".join(self._held), []
             return held
-        while not self._complete:
+        while not self.complete:
             idle = self._loop.time() + self._timeouts.idle
             try:
                 chunk = await self._patience.wait(self._read(), min(idle, self._deadline))
@@ -105,36 +100,56 @@ class ModelStream:
 
     def _passed(self, whole: bytes) -> bytes:
         """What of these events is for the client. Nearly all are passed on without a look at each of them."""
-        plain = _plain(whole)
+        plain = self._plain(whole)
         if plain:
             self.pieces += whole.count(b"\n\n", 0, plain)
         if plain == len(whole):
             return whole
         return whole[:plain] + b"".join([event for event, _ in events_of(whole[plain:]) if self._passes(event)])
 
+    def _plain(self, whole: bytes) -> int:
+        """Up to where these events are pieces of an answer and nothing else, which a search for some words shows."""
+        return plain_until(whole, whole.find(b"[DONE]"), whole.find(b'"error"'), _usage_in(whole))
+
+    def _says_something(self, data: bytes) -> bool:
+        """Whether a chunk has content, a tool call, a refusal or an end: more than the role of who will speak.
+
+        Raises:
+            BackendError: this is no chunk of a chat.
+        """
+        if not data:
+            return False
+        document = document_of(data)
+        if not isinstance(document, dict):
+            if data.strip() == DONE:
+                return False
+            raise BackendError(Reason.BROKEN, "sent something that is no chat")
+        choices = document.get("choices")
+        return any(_choice_says_something(choice) for choice in choices) if isinstance(choices, list) else False
+
     def _passes(self, event: bytes) -> bool:
         """Take note of what an event says; False: it is not for the client."""
-        if self._complete:
+        if self.complete:
             return False
         self.pieces += 1
         if b"[DONE]" in event and data_of(event).strip() == DONE:
-            self._complete = True
+            self.complete = True
         elif b'"usage"' in event and not any(mark in event for mark in _NO_USAGE):
-            document = _document(data_of(event))
+            document = document_of(data_of(event))
             self.usage = usage_of(document) or self.usage
             return not (self._hides_usage and _only_usage(document))
         elif b'"error"' in event:
-            document = _document(data_of(event))
+            document = document_of(data_of(event))
             if isinstance(document, dict) and document.get("error"):
                 raise BackendError(Reason.SERVER_ERROR, "reported an error within the stream")
         return True
 
 
-def _plain(whole: bytes) -> int:
-    """Up to where these events are pieces of an answer and nothing else, which a search for some words shows."""
+def plain_until(whole: bytes, *places: int) -> int:
+    """Where the first event begins that has one of these places in it; -1 is no place. The end where no event has."""
     if b"\r" in whole:
         return 0
-    found = [at for at in (whole.find(b"[DONE]"), whole.find(b'"error"'), _usage_in(whole)) if at >= 0]
+    found = [at for at in places if at >= 0]
     if not found:
         return len(whole)
     before = whole.rfind(b"\n\n", 0, min(found))
@@ -149,7 +164,8 @@ def _usage_in(whole: bytes) -> int:
     return at
 
 
-def _document(data: bytes) -> Any:
+def document_of(data: bytes) -> Any:
+    """The JSON in an event's data; None where it is none."""
     try:
         return json.loads(data)
     except ValueError:
@@ -158,23 +174,6 @@ def _document(data: bytes) -> Any:
 
 def _only_usage(document: Any) -> bool:
     return isinstance(document, dict) and document.get("choices") == [] and bool(document.get("usage"))
-
-
-def _says_something(data: bytes) -> bool:
-    """Whether a chunk has content, a tool call, a refusal or an end: more than the role of who will speak.
-
-    Raises:
-        BackendError: this is no chunk of a chat.
-    """
-    if not data:
-        return False
-    document = _document(data)
-    if not isinstance(document, dict):
-        if data.strip() == DONE:
-            return False
-        raise BackendError(Reason.BROKEN, "sent something that is no chat")
-    choices = document.get("choices")
-    return any(_choice_says_something(choice) for choice in choices) if isinstance(choices, list) else False
 
 
 def _choice_says_something(choice: Any) -> bool:

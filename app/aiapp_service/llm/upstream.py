@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Endpoint(StrEnum):
-    """Paths below /v1, and the `endpoint` label of metrics. Backends are asked for chats and embeddings only."""
+    """Paths below /v1, and the `endpoint` label of metrics."""
 
     CHAT = "chat/completions"
     EMBEDDINGS = "embeddings"
@@ -27,6 +27,7 @@ class Reason(StrEnum):
     MODEL_MISSING = "model_missing"
     BROKEN = "broken"
     CONTEXT_LENGTH = "context_length"
+    UNSUPPORTED = "unsupported"
 
 
 class BackendError(Exception):
@@ -78,6 +79,10 @@ class Upstream(Protocol):
     @property
     def adds_usage(self) -> bool:
         """Whether streams may be asked for their usage though the client did not: not every server knows how."""
+
+    @property
+    def has_responses(self) -> bool:
+        """Whether it speaks the Responses API itself; else it is asked for chats only."""
 
     def send(self, ask: Ask) -> AbstractAsyncContextManager[Reply]:
         """Send; leaving the context ends the request at once. Raises BackendError without an answer."""

@@ -16,7 +16,7 @@ from aiapp_service.pipeline.exchange import Exchange, Next, Outcome, Stage
 
 # Tokens are about this long in most languages and tokenizers.
 BYTES_PER_TOKEN = 4
-_NOT_SAID = frozenset({"role", "type", "index", "finish_reason", "logprobs", "input_audio"})
+_NOT_SAID = frozenset({"role", "type", "index", "finish_reason", "logprobs", "input_audio", "encrypted_content"})
 
 Settle = Callable[[Exchange], Awaitable[None]]
 
@@ -75,15 +75,17 @@ def estimated_input(endpoint: Endpoint, body: dict[str, Any]) -> int:
     """About how many tokens a request has; images and audio are not looked into."""
     if endpoint is Endpoint.EMBEDDINGS:
         said = _length(body.get("input"))
+    elif endpoint is Endpoint.RESPONSES:
+        said = _length(body.get("instructions")) + _length(body.get("input")) + _length(body.get("tools"))
     else:
         said = _length(body.get("messages")) + _length(body.get("tools"))
     return said // BYTES_PER_TOKEN + 1
 
 
 def estimated_output(answer: Any) -> int:
-    """About how many tokens a chat's whole answer has; 0 for another document."""
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    return -(-_length(choices) // BYTES_PER_TOKEN)
+    """About how many tokens the whole answer of a chat, or a response, has; 0 for another document."""
+    said = (answer.get("choices") or answer.get("output")) if isinstance(answer, dict) else None
+    return -(-_length(said) // BYTES_PER_TOKEN)
 
 
 def _length(value: Any) -> int:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.call import Call
 

@@ -30,7 +30,7 @@ from aiapp_service.guardrails.rules import compiled
 from aiapp_service.http import bodies
 from aiapp_service.http.errors import ApiError
 from aiapp_service.llm.http_upstream import client_session
-from aiapp_service.llm.router import NoBackend
+from aiapp_service.llm.route import NoBackend
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.call import Call
 from aiapp_service.pipeline.exchange import Exchange, Whole

@@ -1,5 +1,6 @@
 """The fields of a request for a response that chats spell differently, each translated by a function of its own."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiapp_service.http.errors import ApiError, bad_request
@@ -13,17 +14,53 @@ _SEARCH = "file_search"
 
 def refuse_unsupported(body: Fields) -> None:
     """Raise ApiError for what would have to be done by OpenAI itself, and must not be ignored in silence."""
+    refuse_elsewhere(body)
+    if body.get("context_management"):
+        raise _unsupported("context_management", "context_management is not supported: send less, or begin anew")
+    if body.get("truncation") not in (None, "disabled"):
+        raise _unsupported("truncation", "truncation is not supported: what is too long for the model is refused")
+
+
+def refuse_elsewhere(body: Fields) -> None:
+    """Raise ApiError for what would have to be kept at a provider: conversations are ours."""
     for field, remedy in (
         ("background", "send the request and wait, or stream it"),
         ("conversation", "use previous_response_id"),
-        ("context_management", "send less, or begin anew"),
     ):
         if body.get(field):
             raise _unsupported(field, f"{field} is not supported: {remedy}")
-    if body.get("truncation") not in (None, "disabled"):
-        raise _unsupported("truncation", "truncation is not supported: what is too long for the model is refused")
     if body.get("n") not in (None, 1):
         raise _unsupported("n", "n is not supported: a response is one answer; chat completions can give several")
+
+
+def refuse_foreign(body: Mapping[str, Any]) -> None:
+    """Raise ApiError where a request names something that is kept at a provider, in the one account of all tenants."""
+    given, listed = body.get("input"), body.get("tools")
+    for number, item in enumerate(given if isinstance(given, list) else ()):
+        for field in ("content", "output"):
+            parts = item.get(field) if isinstance(item, dict) else None
+            for part_number, part in enumerate(parts if isinstance(parts, list) else ()):
+                if isinstance(part, dict) and part.get("file_id"):
+                    place = f"input[{number}].{field}[{part_number}].file_id"
+                    raise _unsupported(place, f"{place} is not supported: send the content itself")
+    for number, tool in enumerate(listed if isinstance(listed, list) else ()):
+        if found := _kept_there(tool):
+            place = f"tools[{number}].{found}"
+            raise _unsupported(place, f"{place} is not supported: files and containers of a provider are not shared")
+
+
+def _kept_there(tool: Any) -> str:
+    """Where a tool names files or a container that is there already; empty: nowhere."""
+    if not isinstance(tool, dict):
+        return ""
+    if isinstance(tool.get("container"), str):
+        return "container"
+    for field in ("container", "environment", "input_image_mask"):
+        inner = tool.get(field)
+        for name in ("file_ids", "file_id", "container_id"):
+            if isinstance(inner, dict) and inner.get(name):
+                return f"{field}.{name}"
+    return ""
 
 
 def tools(body: Fields) -> Fields:

@@ -5,8 +5,10 @@ An item's name holds its response's: a client that refers to an item by its name
 
 import re
 import uuid
+from typing import TypeGuard
 
-_RESPONSE = re.compile(r"resp_([0-9a-f]{32})")
+# Any backend's own.
+_NAME = re.compile(r"[A-Za-z0-9_.:=-]{1,256}")
 _ITEM = re.compile(r"(?:msg|rs|fc|fs)_([0-9a-f]{32})_\d{1,4}")
 
 
@@ -15,9 +17,9 @@ def new_response() -> str:
     return f"resp_{uuid.uuid4().hex}"
 
 
-def is_response(name: object) -> bool:
-    """Whether a response of ours could have this name."""
-    return isinstance(name, str) and _RESPONSE.fullmatch(name) is not None
+def may_be_name(name: object) -> TypeGuard[str]:
+    """Whether a response or an item could have this name."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def of_item(prefix: str, response: str, number: int) -> str:

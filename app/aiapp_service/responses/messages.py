@@ -8,6 +8,11 @@ from aiapp_service.responses.items import Item
 
 Message = dict[str, Any]
 
+# What a model thought or looked for, or a provider ran for it, is not told to it again: chats have no place for it.
+SAID_ANEW = frozenset(
+    {"reasoning", "file_search_call", "web_search_call", "code_interpreter_call", "mcp_list_tools", "mcp_call"}
+)
+
 # Not every model knows `developer`, and those that do take `system` for the same.
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 
@@ -36,8 +41,7 @@ def _add(messages: list[Message], item: Item, place: str) -> None:
     elif kind == "function_call_output":
         call_id = _text(item, "call_id", place)
         messages.append({"role": "tool", "tool_call_id": call_id, "content": _content(item, "output", place)})
-    elif kind not in ("reasoning", "file_search_call"):
-        # What a model thought or looked for is not told to it again: chats have no place for it.
+    elif kind not in SAID_ANEW:
         known = "message, function_call, function_call_output, file_search_call, reasoning"
         raise _unsupported(f"{place}.type", kind, known)
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from aiapp_service.responses.store import MOST_RECORD_BYTES, Record
@@ -25,13 +26,28 @@ class RedisResponses:
         found = await self._redis.run(lambda client: client.mget(keys))
         return {name: Record.load(str(text)) for name, text in zip(names, found, strict=True) if text is not None}
 
+    async def owners(self, tenant: str, items: Sequence[str]) -> list[str]:
+        """Names of the responses that have items of these names, which backends gave them."""
+        keys = [self._key(tenant, f"item:{item}") for item in items]
+        found = await self._redis.run(lambda client: client.mget(keys))
+        return [str(name) for name in found if name is not None]
+
     async def write(self, tenant: str, record: Record) -> bool:
         """Keep one for 30 days; False where it is too large."""
-        text, key = record.dump(), self._key(tenant, record.response["id"])
+        text, name = record.dump(), record.response["id"]
         if len(text) > MOST_RECORD_BYTES:
             return False
+        values = {self._key(tenant, name): text}
+        values |= {self._key(tenant, f"item:{item}"): name for item in record.foreign_items}
+
+        async def write(client: Redis) -> None:
+            pipeline = client.pipeline(transaction=False)
+            for key, value in values.items():
+                pipeline.set(key, value, ex=TTL_SECONDS)
+            await pipeline.execute()
+
         try:
-            await self._redis.run(lambda client: client.set(key, text, ex=TTL_SECONDS))
+            await self._redis.run(write)
         except OutOfMemoryError as error:
             raise StoreDown("Redis is full") from error
         return True

@@ -9,7 +9,7 @@ from aiapp_service.http.errors import ApiError, bad_request
 from aiapp_service.responses import fields, ids
 from aiapp_service.responses.items import COMPLETED, IN_PROGRESS, Item
 from aiapp_service.responses.messages import messages_of
-from aiapp_service.responses.store import Record
+from aiapp_service.responses.store import Record, ResponseStore
 
 # What is translated, answered by ourselves, or says nothing to a chat. Every other field is passed on as it is.
 _OURS = frozenset(
@@ -77,7 +77,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Given:
-    """A request as it came: `body` with its input as items, and `needed`, the responses that it refers to."""
+    """A request as it came: `body` with its input as items, and the response that it goes on with."""
 
     body: Mapping[str, Any]
     items: Sequence[Any]
@@ -100,42 +100,79 @@ class Given:
         return cls(body, given or [], previous or None)
 
     @property
-    def needed(self) -> list[str]:
-        """The responses of ours that it refers to, each once.
+    def needed(self) -> tuple[list[str], list[str]]:
+        """Names of the responses that it refers to, and of items, by backends, that do not say of which they are.
 
         Raises:
             ApiError: they are too many to be looked up.
         """
-        named = [self.previous, *(ids.response_of(item.get("id")) for item in self.items if _is_reference(item))]
-        found = list(dict.fromkeys(name for name in named if name is not None and ids.is_response(name)))
-        if len(found) > _MOST_NEEDED:
-            message = f"input refers to {len(found)} responses, {_MOST_NEEDED} are the most: send the items themselves"
+        references = [item.get("id") for item in self.items if _is_reference(item)]
+        named = [self.previous, *(ids.response_of(name) for name in references)]
+        responses = list(dict.fromkeys(name for name in named if ids.may_be_name(name)))
+        foreign = (name for name in references if ids.response_of(name) is None and ids.may_be_name(name))
+        items = list(dict.fromkeys(foreign))
+        count = len(responses) + len(items)
+        if count > _MOST_NEEDED:
+            message = f"input refers to {count} responses, {_MOST_NEEDED} are the most: send the items themselves"
             raise bad_request(message, "input")
-        return found
+        return responses, items
+
+    async def records(self, store: ResponseStore, tenant: str) -> dict[str, Record]:
+        """The responses that it refers to, as far as they are there.
+
+        Raises:
+            ApiError: they are too many to be looked up.
+            StoreDown: they cannot be looked up now.
+        """
+        responses, items = self.needed
+        if items:
+            responses += await store.owners(tenant, items)
+        return await store.read(tenant, list(dict.fromkeys(responses))) if responses else {}
 
     def asked(self, records: Mapping[str, Record]) -> Asked:
-        """The request for a chat completion, given the records of `needed` that there are.
+        """The request for a chat completion, given `records` of the responses that it refers to.
 
         Raises:
             ApiError: something in it is wrong or not supported; or a record is missing.
         """
         fields.refuse_unsupported(dict(self.body))
-        before = self._before(records)
-        items = [_resolved(item, n, records) if _is_reference(item) else item for n, item in enumerate(self.items)]
+        before, items = self.before(records), self.resolved(records)
         # In this order, so that a mistake is found in the input and not somewhere in what came before.
         asked = messages_of(items)
         messages = [*self._instructions(), *messages_of(before), *asked]
         if not asked and not before and not self.body.get("prompt"):
             raise bad_request("input is required: a text, or a list with at least one item", "input")
+        store, name = self.store, ids.new_response()
+        document = self._document(name, store=store)
+        results = fields.wants_results(dict(self.body))
+        return Asked(self._chat(messages), document, named(items, name), before, store, results)
+
+    @property
+    def store(self) -> bool:
+        """Whether the response shall be kept.
+
+        Raises:
+            ApiError: it says something else than yes or no.
+        """
         store = self.body.get("store")
         if store is not None and not isinstance(store, bool):
             raise bad_request("store has to be true or false", "store")
-        name = ids.new_response()
-        document = self._document(name, store=store is not False)
-        results = fields.wants_results(dict(self.body))
-        return Asked(self._chat(messages), document, _named(items, name), before, store is not False, results)
+        return store is not False
 
-    def _before(self, records: Mapping[str, Record]) -> list[Item]:
+    def resolved(self, records: Mapping[str, Record]) -> list[Any]:
+        """The items that came with it, with those that it only names put in.
+
+        Raises:
+            ApiError: one of these is not there.
+        """
+        return [_resolved(item, n, records) if _is_reference(item) else item for n, item in enumerate(self.items)]
+
+    def before(self, records: Mapping[str, Record]) -> list[Item]:
+        """The conversation that it goes on with.
+
+        Raises:
+            ApiError: its last response is not there.
+        """
         if self.previous is None:
             return []
         if self.previous not in records:
@@ -180,8 +217,8 @@ class Given:
 
 
 def no_response(name: str, param: str | None = None) -> ApiError:
-    """404: it was never kept, or is no longer."""
-    message = f"there is no response {name[:100]!r}: it was not stored, was deleted, or is older than 30 days"
+    """404: it was never kept here, or is no longer."""
+    message = f"there is no response {name[:100]!r}: it was not stored here, was deleted, or is older than 30 days"
     return ApiError(404, message, param=param, code="response_not_found")
 
 
@@ -192,17 +229,16 @@ def _is_reference(item: Any) -> bool:
 
 
 def _resolved(item: Item, number: int, records: Mapping[str, Record]) -> Item:
-    record = records.get(ids.response_of(item.get("id")) or "")
-    for known in record.response["output"] if record is not None else ():
-        if known["id"] == item["id"]:
-            return dict(known)
+    known = (one for record in records.values() for one in record.response["output"] if one.get("id") == item["id"])
+    if found := next(known, None):
+        return dict(found)
     message = f"input[{number}] refers to an item that is not there: send the item itself, or store its response"
     raise ApiError(404, message, param=f"input[{number}].id", code="item_not_found")
 
 
-def _named(items: Sequence[Item], response: str) -> list[Item]:
+def named(items: Sequence[Item], response: str) -> list[Item]:
     """Items as they are given back later: each with a name, and its content as parts."""
-    named = []
+    written = []
     for number, item in enumerate(items):
         kind = item.get("type", "message")
         own: Item = {"id": f"{kind}_{response.removeprefix('resp_')}_in_{number}", "status": COMPLETED}
@@ -210,5 +246,5 @@ def _named(items: Sequence[Item], response: str) -> list[Item]:
         if kind == "message" and isinstance(content, str):
             type_ = "output_text" if item.get("role") == "assistant" else "input_text"
             item = {**item, "content": [{"type": type_, "text": content}]}  # noqa: PLW2901  # the same item, spelt out
-        named.append({**own, **item, "type": kind})
-    return named
+        written.append({**own, **item, "type": kind})
+    return written

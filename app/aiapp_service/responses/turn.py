@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aiapp_service.http.errors import ApiError
+from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.call import Call
 from aiapp_service.pipeline.exchange import Exchange, Next, Outcome, Streaming, Whole
 from aiapp_service.responses import answer, ids, items
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 class Turn:
     """A stage around the whole pipeline, and the face of what it gives."""
 
+    endpoint = Endpoint.CHAT
+
     def __init__(self, asked: Asked, call: Call, store: ResponseStore) -> None:
         self._asked = asked
         self._call = call
@@ -29,7 +32,7 @@ class Turn:
         self._stream = ResponseStream(asked.document, self._searches, results=asked.results)
 
     @property
-    def chat(self) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """The request for a chat completion that it asks."""
         return self._asked.chat
 
@@ -85,10 +88,15 @@ class Turn:
         if not self._asked.store:
             return response
         record = Record(response, self._asked.input, self._asked.before)
-        try:
-            why = "" if await self._store.write(self._call.principal.tenant, record) else "too large"
-        except StoreDown as error:
-            why = str(error)
-        if why:
-            log.warning("response not stored", extra={"request_id": self._call.request_id, "reason": why})
-        return {**response, "store": not why}
+        return {**response, "store": await keep(self._store, self._call, record)}
+
+
+async def keep(store: ResponseStore, call: Call, record: Record) -> bool:
+    """Whether the response of `call` is kept now; where it is not, the log says why."""
+    try:
+        why = "" if await store.write(call.principal.tenant, record) else "too large"
+    except StoreDown as error:
+        why = str(error)
+    if why:
+        log.warning("response not stored", extra={"request_id": call.request_id, "reason": why})
+    return not why

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiapp_service.config import ModelKind
 from aiapp_service.llm.failures import retry_seconds
-from aiapp_service.llm.router import NoBackend, Route, Router
+from aiapp_service.llm.route import NoBackend, Route
+from aiapp_service.llm.router import Router
 from aiapp_service.llm.upstream import Endpoint, Reason
 from aiapp_service.llm.usage import Usage, cost_of, usage_of
 from aiapp_service.pipeline.accounting import estimated_input

@@ -25,12 +25,13 @@ from aiapp_service.pipeline.exchange import Exchange, Next, Outcome, Stage, Stre
 
 EXPORT_SECONDS = 5
 MOST_CONTENT = 64 * 1024
-_OPERATIONS = {Endpoint.CHAT: "chat", Endpoint.EMBEDDINGS: "embeddings"}
+_OPERATIONS = {Endpoint.CHAT: "chat", Endpoint.RESPONSES: "chat", Endpoint.EMBEDDINGS: "embeddings"}
 _REQUEST = {
     "temperature": "gen_ai.request.temperature",
     "top_p": "gen_ai.request.top_p",
     "max_tokens": "gen_ai.request.max_tokens",
     "max_completion_tokens": "gen_ai.request.max_tokens",
+    "max_output_tokens": "gen_ai.request.max_tokens",
     "n": "gen_ai.request.choice.count",
     "seed": "gen_ai.request.seed",
 }
@@ -70,7 +71,8 @@ class Tracing:
         )
         said: list[bytes] = []
         if self._content:
-            span.set_attribute("gen_ai.input.messages", _text(exchange.body.get("messages")))
+            asked = exchange.body.get("input" if exchange.endpoint is Endpoint.RESPONSES else "messages")
+            span.set_attribute("gen_ai.input.messages", _text(asked))
         exchange.cleanup.callback(self._end, exchange, span, said)
         token = context.attach(set_span_in_context(span, parent))
         try:

@@ -18,6 +18,13 @@ class ProviderKind(StrEnum):
     MOCK = "Mock"
 
 
+class ResponsesMode(StrEnum):
+    """How a provider is asked for responses."""
+
+    RELAY = "Relay"
+    TRANSLATE = "Translate"
+
+
 class Provider(ApiModel):
     """An LLM provider outside this AIApp."""
 
@@ -38,7 +45,16 @@ class Provider(ApiModel):
         default=False,
         description="Whether clients may train models there by /v1/fine_tuning/jobs. Budgets do not count training.",
     )
+    responses: ResponsesMode | None = Field(
+        default=None,
+        description="How /v1/responses is asked there. Relay: passed on as it is, for providers with a Responses API of"
+        " their own. Translate: as chat completions. Unset: Relay with kind OpenAI, else Translate.",
+    )
     cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.responses) || self.responses != 'Relay' || self.kind in ['OpenAI', 'OpenAICompatible']",
+            "responses: Relay is for the kinds OpenAI and OpenAICompatible: remove it, or set Translate",
+        ),
         Rule(
             "!self.fineTuning || self.kind in ['OpenAI', 'OpenAICompatible']",
             "fineTuning is for the kinds OpenAI and OpenAICompatible: remove it",

@@ -112,6 +112,7 @@ def _provider(provider: api.Provider) -> service.ProviderConfig:
         base_url=provider.base_url or None,
         api_key_file=Path(f"{credentials.CREDENTIALS_DIR}/providers/{provider.name}") if has_key else None,
         fine_tuning=provider.fine_tuning,
+        responses=None if provider.responses is None else service.ResponsesMode(provider.responses.value),
     )
 
 

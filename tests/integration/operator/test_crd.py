@@ -167,6 +167,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (provider(kind="Google"), "spec.providers[0]", "apiKeySecretRef is required"),
     (provider(kind="OpenAICompatible"), "spec.providers[0]", "baseURL is required"),
     (provider(baseURL="https://x.example/v1"), "spec.providers[0]", "remove them"),
+    (provider(responses="Relay"), "spec.providers[0]", "responses: Relay is for the kinds OpenAI and OpenAICompatible"),
+    (provider(responses="Both"), "spec.providers[0].responses", '"Relay", "Translate"'),
     (provider(fineTuning=True), "spec.providers[0]", "fineTuning is for the kinds OpenAI and OpenAICompatible"),
     (provider(kind="OpenAICompatible", baseURL="llm.example.com"), "spec.providers[0].baseURL", "should match"),
     (backend(model="m"), "spec.models[0].backends[0]", "exactly one of inference, provider"),

@@ -27,6 +27,7 @@ def test_empty_file_is_a_closed_service(tmp_path):
         ({"models": [{"name": "m", "backends": [{"inference": "x", "model": "y"}]}]}, "no inference is named x"),
         ({"models": [{"name": "m", "backends": [{"model": "y"}]}]}, "exactly one of provider, inference"),
         ({"providers": [{"name": "p", "kind": "OpenAICompatible"}]}, "baseURL is required"),
+        ({"providers": [{"name": "p", "kind": "Google", "responses": "Relay"}]}, "Relay is for kind OpenAI"),
         ({"unknown": 1}, "Extra inputs"),
         ({"auth": {"jwt": {"issuer": "id", "audiences": ["a"]}}}, "jwksURL or jwksFile is needed"),
         ({"auth": {"jwt": {"issuer": "https://id", "audiences": []}}}, "audiences"),
@@ -47,3 +48,18 @@ def test_empty_file_is_a_closed_service(tmp_path):
 def test_wrong_configuration_names_what_is_wrong(document, words):
     with pytest.raises(ValidationError, match=words):
         ServiceConfig.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    ("fields", "relays"),
+    [
+        ({"kind": "OpenAI"}, True),
+        ({"kind": "OpenAI", "responses": "Translate"}, False),
+        ({"kind": "OpenAICompatible", "baseURL": "http://x/v1"}, False),
+        ({"kind": "OpenAICompatible", "baseURL": "http://x/v1", "responses": "Relay"}, True),
+        ({"kind": "Mock"}, False),
+    ],
+)
+def test_who_is_asked_for_responses_as_they_are(fields, relays):
+    config = ServiceConfig.model_validate({"providers": [{"name": "p", **fields}]})
+    assert config.providers[0].relays_responses is relays

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from aiapp_service.config import BackendConfig, ModelConfig, ProviderConfig, ProviderKind, ServiceConfig
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.llm.tuned import Tuned, joined
 
 LAB = ProviderConfig(name="lab", kind=ProviderKind.OPENAI_COMPATIBLE, base_url="http://lab/v1", fine_tuning=True)

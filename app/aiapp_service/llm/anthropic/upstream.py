@@ -34,6 +34,7 @@ class AnthropicUpstream:
     """The Messages API below `base_url`, with the key of `key_file`."""
 
     adds_usage = True
+    has_responses = False
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str, key_file: SecretFile | None) -> None:
         self._session = session

@@ -36,6 +36,7 @@ class GoogleUpstream:
     """The Gemini API below `base_url`, with the key of `key_file`. Images that requests name come through `fetch`."""
 
     adds_usage = True
+    has_responses = False
 
     def __init__(
         self,

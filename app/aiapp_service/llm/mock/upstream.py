@@ -21,6 +21,7 @@ class MockUpstream:
     """Answers every request by itself."""
 
     adds_usage = True
+    has_responses = False
 
     def __init__(self) -> None:
         self._failures: dict[str, int] = {}

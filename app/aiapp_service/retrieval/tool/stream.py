@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from aiapp_service.http.errors import ApiError
-from aiapp_service.llm.router import NoBackend
+from aiapp_service.llm.route import NoBackend
 from aiapp_service.llm.sse import DONE, Splitter, data_of, event_of
 from aiapp_service.llm.usage import usage_of
 from aiapp_service.pipeline.exchange import Outcome, Streaming

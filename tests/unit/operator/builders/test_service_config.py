@@ -206,3 +206,11 @@ def test_every_price_of_the_service_can_be_given_and_reaches_it():
     found = service_config(app).models[0].backends[0].price
     assert found is not None
     assert found.model_dump(mode="json", by_alias=True, exclude_defaults=True) == price
+
+
+@pytest.mark.parametrize("wanted", [{}, {"responses": "Relay"}, {"responses": "Translate"}])
+def test_how_responses_are_asked_is_passed_on(wanted):
+    """Unset stays unset: the service knows what is usual with each kind, and old configurations stay as they are."""
+    provider = {"name": "lab", "kind": "OpenAICompatible", "baseURL": "https://lab.example.com/v1", **wanted}
+    found = yaml.safe_load(rendered_config(make_app(providers=[provider])).text)["providers"][0]
+    assert found.get("responses") == wanted.get("responses")

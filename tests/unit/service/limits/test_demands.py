@@ -24,7 +24,7 @@ from aiapp_service.limits.local import LocalLimits
 from aiapp_service.limits.stage import limits
 from aiapp_service.llm.backend import Backend
 from aiapp_service.llm.mock import MockUpstream
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.llm.usage import Usage
 from aiapp_service.pipeline.call import Call

@@ -126,7 +126,8 @@ def test_fields_are_translated_or_passed_on(fields: dict[str, Any], chat: dict[s
         ({"input": []}, "input"),
         ({"input": 1}, "input"),
         ({"input": ["x"]}, "input[0]"),
-        ({"input": [{"type": "web_search_call"}]}, "input[0].type"),
+        ({"input": [{"type": "computer_call"}]}, "input[0].type"),
+        ({"input": [{"type": "web_search_call"}]}, "input"),
         ({"input": [USER, {"role": "tool", "content": "x"}]}, "input[1].role"),
         ({"input": [{"role": "user"}]}, "input[0].content"),
         ({"input": [{"role": "user", "content": ["x"]}]}, "input[0].content[0]"),
@@ -184,7 +185,7 @@ HI = {"role": "assistant", "content": "Hi"}
 
 def test_goes_on_with_a_conversation_and_its_own_instructions() -> None:
     body = {"input": "More", "previous_response_id": PREVIOUS, "instructions": "short"}
-    assert Given.of(body).needed == [PREVIOUS]
+    assert Given.of(body).needed == ([PREVIOUS], [])
     wanted = asked(body, {PREVIOUS: RECORD})
     assert wanted.chat["messages"] == [
         {"role": "system", "content": "short"},
@@ -200,8 +201,14 @@ def test_goes_on_with_a_conversation_and_its_own_instructions() -> None:
 @pytest.mark.parametrize("reference", [{"type": "item_reference", "id": ITEM}, {"id": ITEM}])
 def test_reference_stands_for_the_item(reference: dict[str, str]) -> None:
     body = {"input": [USER, reference]}
-    assert Given.of(body).needed == [PREVIOUS]
+    assert Given.of(body).needed == ([PREVIOUS], [])
     assert asked(body, {PREVIOUS: RECORD}).chat["messages"] == [USER, HI]
+
+
+def test_what_a_provider_has_run_is_not_told_to_a_chat() -> None:
+    searched = Record({"id": PREVIOUS, "output": [{"type": "web_search_call", "id": "ws_1"}, SAID]}, [USER])
+    body = {"input": "More", "previous_response_id": PREVIOUS}
+    assert asked(body, {PREVIOUS: searched}).chat["messages"] == [USER, HI, {"role": "user", "content": "More"}]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +230,10 @@ def test_what_is_not_there_is_404(body: dict[str, Any], param: str, code: str) -
 def test_no_more_references_than_can_be_looked_up_at_once() -> None:
     names = [f"msg_{number:032x}_0" for number in range(51)]
     references = [{"type": "item_reference", "id": name} for name in names]
-    assert len(Given.of({"input": references[:50] * 2}).needed) == 50
+    assert len(Given.of({"input": references[:50] * 2}).needed[0]) == 50
     with pytest.raises(ApiError, match="51 responses") as caught:
         _ = Given.of({"input": references}).needed
     assert (caught.value.status, caught.value.param) == (400, "input")
+    foreign = [{"type": "item_reference", "id": f"msg_{number}"} for number in range(51)]
+    with pytest.raises(ApiError, match="51 responses"):
+        _ = Given.of({"input": foreign}).needed

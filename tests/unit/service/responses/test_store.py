@@ -21,6 +21,16 @@ async def test_gives_back_what_it_took_to_that_tenant_alone() -> None:
     assert await store.read("ann", [name]) == {}
 
 
+async def test_items_of_backends_lead_to_their_response() -> None:
+    """Their names do not tell it."""
+    store = LocalResponses()
+    ours = f"msg_{'0' * 32}_0"
+    output = [{"id": "msg_theirs"}, {"id": ours}, {"type": "reasoning"}]
+    assert await store.write("ann", Record({"id": "resp_theirs", "output": output}, []))
+    assert await store.owners("ann", ["msg_theirs", ours, "msg_nobodys"]) == ["resp_theirs"]
+    assert await store.owners("bob", ["msg_theirs"]) == []
+
+
 async def test_the_oldest_make_room() -> None:
     size = len(record(1000).dump())
     store, records = LocalResponses(most_bytes=3 * size), [record(1000) for _ in range(5)]

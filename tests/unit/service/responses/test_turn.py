@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 
 from aiapp_service.config import ModelKind, TimeoutsConfig
-from aiapp_service.llm.router import Route
+from aiapp_service.llm.route import Route
 from aiapp_service.llm.upstream import Endpoint
 from aiapp_service.pipeline.call import Call
 from aiapp_service.pipeline.exchange import Exchange, Outcome, Streaming
