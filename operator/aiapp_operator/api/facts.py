@@ -45,6 +45,10 @@ class Workload:
     cause: Cause | None = None  # why pods are missing or not ready; None: nothing is known
     rotation: str = ""  # digest of what its passwords were last rotated for
 
+    def runs_only(self, revision: str) -> bool:
+        """Whether all of its pods are ready and of this revision, and none of another is left."""
+        return self.observed and self.revision == revision and self.ready == self.desired == self.pods
+
 
 class JobState(StrEnum):
     """Where a Job is."""
