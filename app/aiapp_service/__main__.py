@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from aiapp_service.backup.commands import register as register_backups
 from aiapp_service.config import API_PORT, DEFAULT_PATH, WORKER_PORT, ServiceConfig, WrongConfig, load, mock_config
 from aiapp_service.jobs.commands import COMMANDS
+from aiapp_service.weights.commands import register as register_models
 
 log = logging.getLogger("aiapp_service")
 
@@ -42,6 +43,7 @@ def main() -> None:
 
 
 register_backups(main)
+register_models(main)
 
 
 @main.command()
