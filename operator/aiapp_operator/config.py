@@ -43,6 +43,7 @@ class Settings(BaseModel):
         pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
         description="Where hf:// sources are downloaded from: the Hugging Face hub, or a mirror of it.",
     )
+    progress_interval: float = Field(default=5, gt=0, description="How often each download is asked how far it is.")
     cluster_domain: str = "cluster.local"
     leader_election: bool = True
     lease_namespace: str = Field(default="", description="Namespace of the Lease; empty: the pod's own, or default.")

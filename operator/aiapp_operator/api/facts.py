@@ -94,6 +94,14 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a download is: bytes there are, and that there will be. In steps: a status has to settle."""
+
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
 class Claim:
     """A PersistentVolumeClaim."""
 
@@ -235,3 +243,4 @@ class Facts:
     missing_secrets: frozenset[str] = frozenset()  # Secrets that pods wait for
     missing_keys: frozenset[tuple[str, str]] = frozenset()  # Secret and key that pods wait for
     backends: BackendHealth | None = None  # None: the API could not be asked
+    downloads: Mapping[str, Progress] = field(default_factory=_empty)  # by Job; those that could be asked

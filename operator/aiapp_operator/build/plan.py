@@ -50,6 +50,7 @@ class _Draft:
     secrets: list[GeneratedSecret] = field(default_factory=list)
     hold: set[ObjectKey] = field(default_factory=set)
     gates: list[Gate] = field(default_factory=list)
+    downloads: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def gate(self, name: str, manifests: list[Manifest], *, is_open: bool) -> None:
         """Apply `manifests` if the gate is open, else hold those that exist."""
@@ -83,7 +84,7 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     migrated = _plan_restore(draft, app, settings) and _plan_migration(draft, app, settings)
     _plan_backups(draft, app, settings, migrated=migrated)
     draft.gate("Migrated", _revision(app, settings), is_open=migrated)
-    return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates))
+    return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates), draft.downloads)
 
 
 def _network_policies(app: AIApp) -> list[Manifest]:
@@ -215,6 +216,7 @@ def _plan_model(draft: _Draft, app: AIApp, settings: Settings, entry: Inference)
     stage = inference.stage(app, settings, entry, draft.facts, settled=settled)
     draft.apply += stage.jobs
     draft.hold |= stage.hold
+    draft.downloads[entry.name] = stage.names
     draft.gate(f"ModelOf{entry.name}", [wanted], is_open=stage.complete)
 
 

@@ -88,6 +88,7 @@ class Stage:
     jobs: tuple[Manifest, ...] = ()  # to be made now
     hold: frozenset[ObjectKey] = frozenset()
     complete: bool = True  # everything is on the volume
+    names: tuple[str, ...] = ()  # Jobs of what is wanted, the model's first
 
 
 def stage(app: AIApp, settings: Settings, inference: Inference, facts: Facts, *, settled: bool) -> Stage:
@@ -119,7 +120,7 @@ def stage(app: AIApp, settings: Settings, inference: Inference, facts: Facts, *,
     else:
         # What they have downloaded may still serve; those that still download are stopped.
         hold |= {ObjectKey("Job", run.name) for run in old if run.state is JobState.COMPLETE}
-    return Stage(tuple(make), frozenset(hold), complete)
+    return Stage(tuple(make), frozenset(hold), complete, tuple(download.name for download in wanted))
 
 
 def _collect(
