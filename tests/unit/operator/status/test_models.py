@@ -82,7 +82,7 @@ REFUSED = Cause(Severity.FAILED, "ModelRefused", "set model.secretRef")
         (
             facts(cause=REFUSED, serving=1),
             "ModelRefused",
-            "m: 0/1 pods: the model is not downloaded: set model.secretRef; the previous model serves on",
+            "m: 1/1 pods: the model is not downloaded: set model.secretRef; the previous model serves on",
         ),
     ],
 )
