@@ -20,8 +20,8 @@ def lifecycle(inference: Inference, engine: EngineSpec) -> Manifest:
     metrics = engine.metrics
     if metrics is None:
         return {}
-    url = f"http://127.0.0.1:{inference.port}{metrics.path}"
-    arguments = [url, str(drain_seconds(inference)), str(ENDPOINT_LAG), metrics.running, metrics.waiting]
+    times = [str(drain_seconds(inference)), str(ENDPOINT_LAG)]
+    arguments = [str(inference.port), metrics.path, *times, metrics.running, metrics.waiting]
     return {"lifecycle": {"preStop": {"exec": {"command": shell(DRAIN, "drain", *arguments)}}}}
 
 

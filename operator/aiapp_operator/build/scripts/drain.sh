@@ -1,12 +1,17 @@
-# drain URL SECONDS LAG METRIC...: wait until all METRICs at URL are 0, for SECONDS at most.
+# drain PORT PATH SECONDS LAG METRIC...: wait until all METRICs are 0, for SECONDS at most.
 # The first look is after LAG seconds: until then new requests may still come. An engine that does
 # not answer three times in a row has nothing left to wait for.
-url=$1 seconds=$2 lag=$3
-shift 3
+port=$1 path=$2 seconds=$3 lag=$4
+shift 4
+# By whatever the engine's image has.
 get() {
+  url=http://127.0.0.1:$port$path
   if command -v curl >/dev/null 2>&1; then curl -fsS --max-time 5 "$url"
   elif command -v wget >/dev/null 2>&1; then wget -q -T 5 -O - "$url"
-  else python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())' "$url"
+  elif command -v python3 >/dev/null 2>&1; then
+    python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())' "$url"
+  else
+    bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "GET %s HTTP/1.0\r\n\r\n" "$1" >&3 && cat <&3' "$port" "$path"
   fi
 }
 # Gives 0 when a metric is not 0. Without any of them nothing is known, which counts as busy.

@@ -1,6 +1,8 @@
 """What each engine knows of itself: its metrics, its time to load, how it stops, the flags that are not the user's."""
 
+import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,8 +94,8 @@ def test_time_to_load_follows_the_size_of_the_volume(fields, expected):
 def test_a_pod_has_time_to_finish_its_requests():
     spec = pod("vLLM", drainTimeout="10m")
     command = spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    assert command[4:6] == ["http://127.0.0.1:8000/metrics", "600"]
-    assert command[7:] == ["vllm:num_requests_running", "vllm:num_requests_waiting"]
+    assert command[4:7] == ["8000", "/metrics", "600"]
+    assert command[8:] == ["vllm:num_requests_running", "vllm:num_requests_waiting"]
     assert spec["terminationGracePeriodSeconds"] > 600
     assert "lifecycle" not in pod("custom")["containers"][0], "nothing is known of its requests"
     assert {e.value for e in Engine} == {*METRICS, "custom"}
@@ -118,37 +120,50 @@ def telling(pages: list[str]) -> Iterator[tuple[str, list[str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/metrics", told
+        yield server.server_port, told
     finally:
         server.shutdown()
         server.server_close()
 
 
-def drain(url, seconds="30"):
-    """The very command of a pod, against `url` and without the lag before it."""
+def drain(port, seconds="30", path=os.environ["PATH"]):
+    """The very command of a pod, against another port and without the lag before it."""
     command = pod("vLLM")["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    return subprocess.run([*command[:4], url, seconds, "0", *command[7:]], check=True, timeout=60)
+    arguments = [*command[:4], str(port), command[5], seconds, "0", *command[8:]]
+    return subprocess.run(arguments, check=True, timeout=60, env={"PATH": path})
 
 
 def test_draining_waits_until_nothing_runs_and_nothing_waits():
     running = IDLE.replace('running{engine="0",model_name="a b"} 0.0', 'running{model_name="a b"} 2.0')
     waiting = IDLE.replace('waiting{engine="0"} 0.0', 'waiting{engine="0"} 1e+01')
-    with telling([running, waiting, IDLE]) as (url, told):
-        drain(url)
+    with telling([running, waiting, IDLE]) as (port, told):
+        drain(port)
     assert told == [running, waiting, IDLE, IDLE], "idle twice: a request may be on its way"
 
 
+@pytest.mark.parametrize("tool", ["curl", "wget", "python3", "bash"])
+def test_draining_asks_by_what_the_image_has(tmp_path, tool):
+    found = shutil.which(tool)
+    if found is None:
+        pytest.skip(f"{tool} is not on this machine")
+    for name, target in ((tool, found), ("sleep", shutil.which("sleep")), ("cat", shutil.which("cat"))):
+        (tmp_path / name).symlink_to(target)
+    with telling([IDLE.replace(" 0.0", " 1.0"), IDLE]) as (port, told):
+        drain(port, path=str(tmp_path))
+    assert len(told) == 3
+
+
 def test_draining_has_a_bound():
-    with telling([IDLE.replace(" 0.0", " 3.0")]) as (url, told):
-        drain(url, seconds="3")
+    with telling([IDLE.replace(" 0.0", " 3.0")]) as (port, told):
+        drain(port, seconds="3")
     assert len(told) == 3
 
 
 def test_draining_ends_where_the_engine_is_gone():
-    drain("http://127.0.0.1:9/metrics")
+    drain(9)
 
 
 def test_metrics_that_are_not_known_count_as_busy():
-    with telling(["something_else 0\n"]) as (url, told):
-        drain(url, seconds="2")
+    with telling(["something_else 0\n"]) as (port, told):
+        drain(port, seconds="2")
     assert len(told) == 2
