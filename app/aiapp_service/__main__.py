@@ -36,10 +36,11 @@ _config = click.option(
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 
 
-def _of_backups() -> Sequence[click.Command]:
-    from aiapp_service.backup.commands import COMMANDS
+def _of_other_jobs() -> Sequence[click.Command]:
+    from aiapp_service.backup import commands as backups
+    from aiapp_service.weights import commands as models
 
-    return COMMANDS
+    return (*backups.COMMANDS, *models.COMMANDS)
 
 
 def _of_jobs() -> Sequence[click.Command]:
@@ -48,7 +49,7 @@ def _of_jobs() -> Sequence[click.Command]:
     return COMMANDS
 
 
-@click.group(cls=lean.LaterGroup, load=_of_backups, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=lean.LaterGroup, load=_of_other_jobs, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The AIApp service: an OpenAI-compatible API, workers, migrations, backups."""
 

@@ -22,6 +22,7 @@ class Images(BaseModel):
     redis: str = "redis:7-alpine"
     llamacpp: str = "ghcr.io/ggml-org/llama.cpp:server"
     vllm: str = "vllm/vllm-openai:v0.11.0"
+    sglang: str = "lmsysorg/sglang:v0.5.6"
 
 
 class Settings(BaseModel):
@@ -37,6 +38,12 @@ class Settings(BaseModel):
     workers: int = Field(default=4, ge=1, le=64, description="AIApps reconciled at the same time.")
     resync: float = Field(default=600, gt=0, description="Each AIApp is looked at again after about this long.")
     health_interval: float = Field(default=30, gt=0, description="How often each API is asked for its health.")
+    hub_url: str = Field(
+        default="https://huggingface.co",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+        description="Where hf:// sources are downloaded from: the Hugging Face hub, or a mirror of it.",
+    )
+    progress_interval: float = Field(default=5, gt=0, description="How often each download is asked how far it is.")
     cluster_domain: str = "cluster.local"
     leader_election: bool = True
     lease_namespace: str = Field(default="", description="Namespace of the Lease; empty: the pod's own, or default.")

@@ -52,10 +52,12 @@ class ObjectStore:
         return int((deployment.get("status") or {}).get("readyReplicas") or 0)
 
 
-def object_store(platform: Platform, namespace: str, console: Console) -> ObjectStore:
-    """Run one in a namespace."""
+def object_store(
+    platform: Platform, namespace: str, console: Console, *, seed: tuple[str, str] | None = None
+) -> ObjectStore:
+    """Run one in a namespace. `seed`: an image, and a shell script in it that fills the bucket, which is at $1."""
     image = platform.cluster.load_images(["versitygw"], console)["versitygw"]
-    for manifest in (_service(namespace), _deployment(namespace, image)):
+    for manifest in (_service(namespace), _deployment(namespace, image, seed)):
         platform.kube.apply(manifest)
     store = ObjectStore(platform.kube, namespace)
     store.tell_key()
@@ -72,7 +74,7 @@ def _service(namespace: str) -> Manifest:
     }
 
 
-def _deployment(namespace: str, image: str) -> Manifest:
+def _deployment(namespace: str, image: str, seed: tuple[str, str] | None) -> Manifest:
     # A folder is a bucket: a volume inside of the folder of buckets makes one.
     folders = {"data": "/data", "bucket": f"/data/{BUCKET}", "sidecar": "/sidecar"}
     container = {
@@ -89,8 +91,13 @@ def _deployment(namespace: str, image: str) -> Manifest:
             "readOnlyRootFilesystem": True,
         },
     }
+    init = []
+    if seed is not None:
+        fill = {"name": "seed", "image": seed[0], "command": ["/bin/sh", "-ec", seed[1], "seed", f"/data/{BUCKET}"]}
+        init = [{**fill, "volumeMounts": container["volumeMounts"], "securityContext": container["securityContext"]}]
     security = {"runAsNonRoot": True, "runAsUser": _UID, "fsGroup": _UID, "seccompProfile": {"type": "RuntimeDefault"}}
     pod = {
+        "initContainers": init,
         "containers": [container],
         "volumes": [{"name": name, "emptyDir": {}} for name in folders],
         "securityContext": security,

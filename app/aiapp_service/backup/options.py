@@ -23,7 +23,7 @@ def _duration(text: str) -> timedelta:
     return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in _DURATION.findall(text)))
 
 
-def _store(text: str) -> ObjectStoreConfig:
+def read_store(text: str) -> ObjectStoreConfig:
     """The section `objectStore` of the service's configuration, as JSON."""
     try:
         return ObjectStoreConfig.model_validate_json(text)
@@ -35,7 +35,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 store = click.option(
     "--store",
-    type=_store,
+    type=read_store,
     required=True,
     help='Where backups are, as JSON: {"bucket": ..., "endpoint": ..., "accessKeyFile": ..., "secretKeyFile": ...}.',
 )

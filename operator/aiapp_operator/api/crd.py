@@ -75,6 +75,7 @@ def _columns() -> list[dict[str, Any]]:
         column("URL", ".status.url"),
         column("Workers", ".status.workers", priority=1),
         column("Inference", ".status.inference", priority=1),
+        column("GPUs", ".status.gpus", priority=1),
         column("Message", f"{_READY}.message", priority=1),
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]

@@ -46,6 +46,10 @@ class Workload:
     cause: Cause | None = None  # why pods are missing or not ready; None: nothing is known
     rotation: str = ""  # digest of what its passwords were last rotated for
 
+    def runs_only(self, revision: str) -> bool:
+        """Whether all of its pods are ready and of this revision, and none of another is left."""
+        return self.observed and self.revision == revision and self.ready == self.desired == self.pods
+
 
 class JobState(StrEnum):
     """Where a Job is."""
@@ -88,6 +92,14 @@ class Run:
     database: str = ""  # uid of the volume that it restored into
     result: str = ""  # what the service said at its end, as JSON
     cause: Cause | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a download is: bytes there are, and that there will be. In steps: a status has to settle."""
+
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -238,3 +250,4 @@ class Facts:
     missing_secrets: frozenset[str] = frozenset()  # Secrets that pods wait for
     missing_keys: frozenset[tuple[str, str]] = frozenset()  # Secret and key that pods wait for
     backends: BackendHealth | None = None  # None: the API could not be asked
+    downloads: Mapping[str, Progress] = field(default_factory=_empty)  # by Job; those that could be asked

@@ -5,30 +5,17 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from aiapp_operator.api import engine_flags
 from aiapp_operator.api.autoscaling import InferenceAutoscaling
-from aiapp_operator.api.base import (
-    ApiModel,
-    Argument,
-    Image,
-    PartName,
-    Resources,
-    Rule,
-    SecretKeyRef,
-    Storage,
-)
-
-SOURCE_PATTERN = (
-    r"^(hf://[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9][-A-Za-z0-9_.]*(/[-A-Za-z0-9_./]+)?"
-    r"|image://[A-Za-z0-9][-A-Za-z0-9_./:@]*#/[-A-Za-z0-9_./]+"
-    r"|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-A-Za-z0-9_./]+"
-    r"|file:///[-A-Za-z0-9_./]+)$"
-)
+from aiapp_operator.api.base import ApiModel, Argument, Duration, Image, PartName, Resources, Rule
+from aiapp_operator.api.model_source import Adapter, ModelCache, ModelSource
 
 
 class Engine(StrEnum):
     """The inference server."""
 
     VLLM = "vLLM"
+    SGLANG = "SGLang"
     LLAMA_CPP = "llamaCpp"
     CUSTOM = "custom"
 
@@ -38,35 +25,6 @@ class RolloutStrategy(StrEnum):
 
     RECREATE = "Recreate"
     ROLLING_UPDATE = "RollingUpdate"
-
-
-class ModelSource(ApiModel):
-    """Where the weights come from."""
-
-    source: Annotated[str, Field(min_length=1, max_length=1024, pattern=SOURCE_PATTERN)] = Field(
-        description=(
-            "hf://ORG/NAME[/FILE] downloads from the Hugging Face hub; image://IMAGE#/PATH copies PATH out of an "
-            "image, which needs the command cp; "
-            "pvc://CLAIM/PATH reads a claim of this namespace; file:///PATH is part of the engine's image."
-        ),
-    )
-    revision: Annotated[str, Field(max_length=128, pattern=r"^[-A-Za-z0-9_./]*$")] = Field(
-        default="", description="Branch, tag or commit of an hf:// source; empty means its main branch."
-    )
-    secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Token for an hf:// source that is not public, or that is rate limited."
-    )
-    cel: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "!has(self.revision) || self.revision == '' || self.source.startsWith('hf://')",
-            "revision is for hf:// sources only: remove it",
-        ),
-        Rule(
-            "!has(self.secretRef) || self.source.startsWith('hf://')",
-            "secretRef is for hf:// sources only: remove it",
-        ),
-        Rule("!self.source.contains('..')", "source must not contain '..'"),
-    )
 
 
 class Gpu(ApiModel):
@@ -130,6 +88,9 @@ class Toleration(ApiModel):
     )
 
 
+TopologyKey = Annotated[str, Field(max_length=317, pattern=r"^([a-z0-9][-a-z0-9.]*/)?[A-Za-z0-9][-A-Za-z0-9_.]*$")]
+
+
 class Placement(ApiModel):
     """Which nodes may run the pods."""
 
@@ -145,13 +106,28 @@ class Placement(ApiModel):
     priority_class_name: Annotated[str, Field(max_length=253, pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = Field(
         default="", description="PriorityClass of the pods; empty means the cluster's default."
     )
+    spread_over: list[TopologyKey] = Field(
+        default_factory=list,
+        max_length=4,
+        description=(
+            "Labels of nodes, as topology.kubernetes.io/zone or kubernetes.io/hostname: pods are spread over their "
+            "values as far as that can be."
+        ),
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    queue: Annotated[str, Field(max_length=63, pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = Field(
+        default="",
+        description="LocalQueue of Kueue that admits the pods, where Kueue is installed; empty: none.",
+    )
 
 
 class Inference(ApiModel):
     """One model server: a Deployment and a Service."""
 
     name: PartName = Field(description="Name of this model server; models refer to it.")
-    engine: Engine = Field(description="llamaCpp, vLLM, or custom: an image of your own that serves the OpenAI API.")
+    engine: Engine = Field(
+        description="vLLM, SGLang, llamaCpp, or custom: an image of your own that serves the OpenAI API."
+    )
     image: Image = Field(
         default="",
         description="Image of the engine; empty means the operator's default. Required for engine custom.",
@@ -165,19 +141,48 @@ class Inference(ApiModel):
     model: ModelSource | None = Field(
         default=None, description="Which model to serve. Required unless the engine is custom."
     )
+    adapters: list[Adapter] = Field(
+        default_factory=list,
+        max_length=16,
+        description="LoRA adapters, for engine vLLM: model names of their own on the same weights.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    context_length: int | None = Field(
+        default=None,
+        ge=128,
+        le=100_000_000,
+        description="Tokens that a conversation may have at most; unset: as many as the model was made for.",
+    )
     gpu: Gpu | None = Field(default=None, description="GPUs of the pod; absent means that the model runs on CPU.")
     args: list[Argument] = Field(
         default_factory=list,
         max_length=64,
-        description="Arguments appended to the engine's command line.",
+        description="Arguments appended to the engine's command line. Those that the operator sets are refused.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     resources: Resources = Field(
         default_factory=Resources, description="Compute resources of the pod besides its GPUs."
     )
-    cache: Storage | None = Field(
+    cache: ModelCache | None = Field(
         default=None,
-        description="Volume that keeps an hf:// download over restarts; absent: each new pod downloads again.",
+        description=(
+            "Volume that an hf:// or s3:// source is downloaded to once, for all pods; absent: each new pod downloads "
+            "an hf:// source again."
+        ),
+    )
+    load_timeout: Duration | None = Field(
+        default=None,
+        description=(
+            "How long a pod may take until it answers; then it is started again. Unset: half an hour, and longer where "
+            "cache.size is more than 80Gi."
+        ),
+    )
+    drain_timeout: Duration = Field(
+        default="5m",
+        description=(
+            "How long a pod that has to stop may go on with the requests it works on; it stops as soon as it has none. "
+            "With engine custom it is told to stop at once and has as long to do so."
+        ),
     )
     autoscaling: InferenceAutoscaling | None = Field(
         default=None, description="Let a HorizontalPodAutoscaler decide the number of pods; unset: one pod."
@@ -198,9 +203,14 @@ class Inference(ApiModel):
             "image is required with engine llamaCpp and gpu: the default image runs on CPU only",
         ),
         Rule(
-            "self.engine != 'vLLM' || !has(self.model) || !self.model.source.startsWith('hf://') || "
+            "!(self.engine in ['vLLM', 'SGLang']) || !has(self.model) || !self.model.source.startsWith('hf://') || "
             "self.model.source.matches('^hf://[^/]+/[^/]+$')",
-            "model.source: vLLM takes hf://ORG/NAME without a file: remove what follows the name",
+            "model.source: vLLM and SGLang take hf://ORG/NAME without a file: remove what follows the name",
+        ),
+        Rule(
+            "self.engine != 'llamaCpp' || !has(self.cache) || !has(self.model) || "
+            "self.model.source.matches('^(hf|s3)://.+[.]gguf$')",
+            "model.source: llamaCpp with cache needs the file: hf://ORG/NAME/FILE.gguf or s3://BUCKET/KEY.gguf",
         ),
         Rule(
             "self.engine != 'llamaCpp' || !has(self.model) || !has(self.model.revision) || "
@@ -208,9 +218,19 @@ class Inference(ApiModel):
             "model.source: llamaCpp needs hf://ORG/NAME/FILE where a revision is given: add the file",
         ),
         Rule(
-            "!has(self.cache) || (has(self.model) && self.model.source.startsWith('hf://'))",
-            "cache is for hf:// sources only: remove it",
+            "!has(self.cache) || (has(self.model) && self.model.source.matches('^(hf|s3)://.*'))",
+            "cache is for hf:// and s3:// sources only: remove it",
         ),
+        Rule(
+            "has(self.cache) || ((!has(self.model) || !self.model.source.startsWith('s3://')) && "
+            "(!has(self.adapters) || !self.adapters.exists(a, a.source.startsWith('s3://'))))",
+            "cache is required with an s3:// source: set cache.size",
+        ),
+        Rule(
+            "!has(self.adapters) || size(self.adapters) == 0 || self.engine == 'vLLM'",
+            "adapters are for engine vLLM only: remove them",
+        ),
+        *engine_flags.rules(),
         Rule(
             "has(self.cache) == has(oldSelf.cache) || !has(oldSelf.cache)",
             "cache cannot be removed in place: rename this inference entry instead",

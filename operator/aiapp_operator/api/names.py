@@ -60,10 +60,11 @@ class ComponentName(StrEnum):
     BACKUP = "backup"
     VERIFY = "verify"  # restore drills
     RESTORE = "restore"
+    MODEL = "model"  # downloads of weights
 
 
-# Components of Jobs that work on backups; all other Jobs are migrations.
-RUNS = frozenset({ComponentName.BACKUP, ComponentName.VERIFY, ComponentName.RESTORE})
+# Components of Jobs that work on backups or download; all other Jobs are migrations.
+RUNS = frozenset({ComponentName.BACKUP, ComponentName.VERIFY, ComponentName.RESTORE, ComponentName.MODEL})
 
 
 class DatabaseRole(StrEnum):
@@ -139,6 +140,11 @@ def inference_pods(app: str, entry: str) -> str:
 def migration(app: str, revision: str) -> str:
     """Job that migrates the database to one revision of the service."""
     return f"{app}-migrate-{revision}"
+
+
+def download(app: str, entry: str, digest: str) -> str:
+    """Job that fills the cache of a model server, or cleans it, once for each digest."""
+    return f"{part(app, ComponentName.MODEL, entry)}-{digest}"
 
 
 def run(app: str, component: ComponentName, digest: str) -> str:

@@ -1,7 +1,7 @@
 """A plan: what is to be applied, created, left alone and removed. Made by `build.plan.desired`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiapp_operator.api.manifest import Manifest, ObjectKey
 
@@ -48,3 +48,4 @@ class Plan:
     secrets: tuple[GeneratedSecret, ...] = ()
     hold: frozenset[ObjectKey] = frozenset()  # neither applied nor pruned now
     gates: tuple[Gate, ...] = ()
+    downloads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by inference: its Jobs, the model's first

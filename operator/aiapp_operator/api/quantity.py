@@ -85,3 +85,13 @@ def _decimal(value: Fraction, *, exponent_form: bool) -> str:
     if exponent_form and exponent != 0:
         return f"{amount}e{exponent}"
     return f"{amount}{_BY_EXPONENT[exponent]}"
+
+
+def readable(size: int) -> str:
+    """A number of bytes for people: 1.5 GiB."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

@@ -77,7 +77,8 @@ def of_model(model: type[ApiModel], *, path: str = "", omit: frozenset[str] = fr
 def _rule(rule: Any, path: str) -> Schema:
     if not rule.message:
         raise UnknownSchema(f"{path}: the rule {rule.rule} has no message")
-    return {"rule": rule.rule, "message": rule.message}
+    schema = {"rule": rule.rule, "message": rule.message}
+    return {**schema, "messageExpression": rule.message_expression} if rule.message_expression else schema
 
 
 def _field(raw: Schema, info: FieldInfo, definitions: Schema, place: str) -> Schema:

@@ -52,6 +52,13 @@ class Component(ApiModel):
     ready: int = Field(default=0, ge=0, description="Pods that are ready and of the current revision.")
     desired: int = Field(default=0, ge=0, description="Pods that should be.")
     message: Annotated[str, Field(max_length=32768)] = Field(default="", description="Why it is not ready.")
+    model: Annotated[str, Field(max_length=1024)] = Field(default="", description="Source of the model that is served.")
+    revision: Annotated[str, Field(max_length=128)] = Field(
+        default="", description="Revision of the model: the exact one where the source has told it."
+    )
+    progress: Annotated[str, Field(max_length=64)] = Field(
+        default="", description="How much of the model is downloaded, while it is not all of it."
+    )
 
 
 class LastBackup(ApiModel):
@@ -101,6 +108,7 @@ class AIAppStatus(ApiModel):
     api: Annotated[str, Field(max_length=32)] = Field(default="", description="API pods ready/desired.")
     workers: Annotated[str, Field(max_length=32)] = Field(default="", description="Worker pods ready/desired.")
     inference: Annotated[str, Field(max_length=32)] = Field(default="", description="Inference pods ready/desired.")
+    gpus: Annotated[str, Field(max_length=32)] = Field(default="", description="GPUs of inference pods ready/desired.")
     components: list[Component] = Field(
         default_factory=list,
         max_length=64,

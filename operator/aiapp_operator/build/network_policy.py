@@ -50,9 +50,9 @@ def redis_cache(app: AIApp) -> Manifest:
 
 
 def inference(app: AIApp, entry: Inference) -> Manifest:
-    """From the service. Outgoing traffic is left alone: a model may have to be downloaded."""
+    """From the service. Outgoing traffic is left alone unless the model is on the cache volume before a pod starts."""
     clients = [ComponentName.API, ComponentName.WORKER]
-    return _policy(app, ComponentName.INFERENCE, entry.name, clients, entry.port, egress=True)
+    return _policy(app, ComponentName.INFERENCE, entry.name, clients, entry.port, egress=entry.cache is None)
 
 
 def _policy(

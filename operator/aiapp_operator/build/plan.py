@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.facts import Facts, Job, JobState
+from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import PASSWORD, Gate, GeneratedSecret, Plan
@@ -34,6 +35,7 @@ from aiapp_operator.build import (
     service_config,
     worker,
 )
+from aiapp_operator.build.pod import revision_of
 from aiapp_operator.config import Settings
 
 __all__ = ["PASSWORD", "Gate", "GeneratedSecret", "Plan", "desired"]
@@ -48,6 +50,7 @@ class _Draft:
     secrets: list[GeneratedSecret] = field(default_factory=list)
     hold: set[ObjectKey] = field(default_factory=set)
     gates: list[Gate] = field(default_factory=list)
+    downloads: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def gate(self, name: str, manifests: list[Manifest], *, is_open: bool) -> None:
         """Apply `manifests` if the gate is open, else hold those that exist."""
@@ -81,7 +84,7 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     migrated = _plan_restore(draft, app, settings) and _plan_migration(draft, app, settings)
     _plan_backups(draft, app, settings, migrated=migrated)
     draft.gate("Migrated", _revision(app, settings), is_open=migrated)
-    return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates))
+    return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates), draft.downloads)
 
 
 def _network_policies(app: AIApp) -> list[Manifest]:
@@ -205,7 +208,20 @@ def _plan_inference(draft: _Draft, app: AIApp, settings: Settings) -> None:
             draft.apply.append(claim)
         if entry.autoscaling is not None:
             draft.apply.append(inference.pods_service(app, entry))
-        draft.apply += [inference.service(app, entry), inference.deployment(app, settings, entry)]
+        draft.apply.append(inference.service(app, entry))
+        _plan_model(draft, app, settings, entry)
+
+
+def _plan_model(draft: _Draft, app: AIApp, settings: Settings, entry: Inference) -> None:
+    """Downloads, then the pods that need them: those of before serve on until then, and what they need stays."""
+    wanted = inference.deployment(app, settings, entry)
+    workload = draft.facts.workloads.get(object_key(wanted))
+    settled = workload is not None and workload.runs_only(revision_of(wanted))
+    stage = inference.stage(app, settings, entry, draft.facts, settled=settled)
+    draft.apply += stage.jobs
+    draft.hold |= stage.hold
+    draft.downloads[entry.name] = stage.names
+    draft.gate(f"ModelOf{entry.name}", [wanted], is_open=stage.complete)
 
 
 def _plan_restore(draft: _Draft, app: AIApp, settings: Settings) -> bool:

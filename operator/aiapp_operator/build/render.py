@@ -24,8 +24,10 @@ def render(app: AIApp, settings: Settings) -> list[Manifest]:
         Stalled: the spec cannot be turned into objects; reason InvalidSpec.
     """
     facts = Facts()
+    once: dict[ObjectKey, Manifest] = {}
     while True:
         plan = desired(app, facts, settings)
+        once |= {object_key(m): m for m in plan.apply if m["kind"] == "Job" and _component(m) in names.RUNS}
         settled = _after(plan, facts)
         if settled == facts:
             break
@@ -34,7 +36,10 @@ def render(app: AIApp, settings: Settings) -> list[Manifest]:
     clusters = {name: replace(cluster, secrets_made=False) for name, cluster in facts.clusters.items()}
     claims = {name: replace(claim, secrets_made=False) for name, claim in facts.claims.items()}
     secrets = desired(app, replace(facts, claims=claims, clusters=clusters), settings).secrets
-    return [*(_offline(secret.manifest(PLACEHOLDER)) for secret in secrets), *(_offline(m) for m in plan.apply)]
+    # Jobs that are made once and then left alone.
+    held = [manifest for key, manifest in once.items() if key in plan.hold]
+    made = [*(secret.manifest(PLACEHOLDER) for secret in secrets), *plan.apply, *held]
+    return [_offline(manifest) for manifest in made]
 
 
 def _after(plan: Plan, facts: Facts) -> Facts:
@@ -54,7 +59,7 @@ def _after(plan: Plan, facts: Facts) -> Facts:
         for key, manifest in applied.items()
         if key.kind == "Job" and _component(manifest) not in names.RUNS
     }
-    runs = {
+    runs = {name: run for name, run in facts.runs.items() if ObjectKey("Job", name) in plan.hold} | {
         key.name: Run(key.name, component, JobState.COMPLETE, database=_annotation(manifest, names.ANNOTATION_DATABASE))
         for key, manifest in applied.items()
         if key.kind == "Job" and (component := _component(manifest)) in names.RUNS

@@ -22,6 +22,7 @@ from aiapp_operator.build import (
 )
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.duration import seconds
+from aiapp_operator.build.inference import served
 from aiapp_operator.build.metadata import child
 from aiapp_operator.errors import Stalled
 from aiapp_service import config as service
@@ -75,7 +76,7 @@ def service_config(app: AIApp) -> service.ServiceConfig:
                 )
                 for i in app.spec.inference
             ),
-            models=tuple(_model(m) for m in app.spec.models),
+            models=tuple(_model(app, m) for m in app.spec.models),
             prompts=service_content.prompts(app),
             guardrails=service_content.guardrails(app),
             cache=service_content.cache(app),
@@ -116,13 +117,13 @@ def _provider(provider: api.Provider) -> service.ProviderConfig:
     )
 
 
-def _model(model: api.Model) -> service.ModelConfig:
+def _model(app: AIApp, model: api.Model) -> service.ModelConfig:
     timeouts = model.timeouts
     return service.ModelConfig(
         name=model.name,
         kind=service.ModelKind(model.kind.value),
         strategy=service.Strategy(model.strategy.value),
-        backends=tuple(_backend(b) for b in model.backends),
+        backends=tuple(_backend(app, b) for b in model.backends),
         timeouts=service.TimeoutsConfig(
             connect=seconds(timeouts.connect),
             first_token=seconds(timeouts.first_token),
@@ -132,12 +133,12 @@ def _model(model: api.Model) -> service.ModelConfig:
     )
 
 
-def _backend(backend: api.Backend) -> service.BackendConfig:
+def _backend(app: AIApp, backend: api.Backend) -> service.BackendConfig:
     price = backend.price
     return service.BackendConfig(
         inference=backend.inference,
         provider=backend.provider,
-        model=backend.model or backend.inference or "",
+        model=served.name(app, backend),
         weight=backend.weight,
         context_window=backend.context_window,
         price=None

@@ -14,6 +14,7 @@ from aiapp_operator.kube.informer import Informer, run_all
 from aiapp_operator.kube.lease import Elector, LeaseLost, LeaseName
 from aiapp_operator.kube.store import AppKey, AppStore, ChildStore, app_key
 from aiapp_operator.runtime.clock import micros_text
+from aiapp_operator.runtime.downloads import Downloads
 from aiapp_operator.runtime.metrics import Metrics
 from aiapp_operator.runtime.prober import Ask, Prober
 from aiapp_operator.runtime.probes import ProbeServer
@@ -62,6 +63,9 @@ class Operator:
             url=self._health_url,
             rng=surroundings.rng,
         )
+        self._downloads = Downloads(
+            self._apps, self._children, ask, self._queue.add, interval=settings.progress_interval, rng=surroundings.rng
+        )
         self._resync = Resync(
             client,
             self._apps,
@@ -73,7 +77,14 @@ class Operator:
         applier = Applier(client, self._children, metrics.count_apply)
         self._absent: frozenset[str] = frozenset()
         reconciler = Reconciler(
-            client, self._apps, self._children, applier, self._prober, lambda: self._absent, surroundings
+            client,
+            self._apps,
+            self._children,
+            applier,
+            self._prober,
+            lambda: self._absent,
+            self._downloads,
+            surroundings,
         )
         self._workers = Workers(self._queue, reconciler, metrics)
         self._probes = ProbeServer(metrics.registry, self.why_not_live, self.why_not_ready, self._before_scrape)
@@ -176,6 +187,7 @@ class Operator:
             await self._unless_stopped(self._until_synced())
             tasks += [
                 group.create_task(self._prober.run(), name="prober"),
+                group.create_task(self._downloads.run(), name="downloads"),
                 group.create_task(self._resync.run(), name="resync"),
                 *(group.create_task(self._workers.work(), name=f"worker {n}") for n in range(settings.workers)),
                 group.create_task(self._watching(), name="aiapps"),

@@ -6,14 +6,14 @@ in the plan, as a gate on facts; nothing waits here.
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from pydantic import ValidationError
 
 from aiapp_operator.api.app import AIApp
-from aiapp_operator.api.facts import BackendHealth, Facts
+from aiapp_operator.api.facts import BackendHealth, Facts, Progress
 from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
 from aiapp_operator.api.plan import GeneratedSecret, Plan
 from aiapp_operator.build.plan import desired
@@ -41,6 +41,7 @@ _Step = tuple[ObjectKey, frozenset[ObjectKey], _Work]  # what, what it needs, ho
 
 Health = Callable[[AppKey], BackendHealth | None]
 Absent = Callable[[], frozenset[str]]
+Downloads = Callable[[AppKey], Mapping[str, Progress]]
 
 
 @dataclass
@@ -63,7 +64,10 @@ class Surroundings:
 
 
 class Reconciler:
-    """Reconciles AIApps by key. `absent` gives the optional kinds whose API is not served."""
+    """Reconciles AIApps by key.
+
+    `absent` gives the optional kinds whose API is not served, `downloads` how far those of an AIApp are.
+    """
 
     def __init__(
         self,
@@ -73,6 +77,7 @@ class Reconciler:
         applier: Applier,
         health: Health,
         absent: Absent,
+        downloads: Downloads,
         surroundings: Surroundings,
     ) -> None:
         self._client = client
@@ -81,6 +86,7 @@ class Reconciler:
         self._applier = applier
         self._health = health
         self._absent = absent
+        self._downloads = downloads
         self._in = surroundings
 
     async def reconcile(self, key: AppKey, failures: int = 0) -> Outcome:
@@ -136,7 +142,7 @@ class Reconciler:
         return result
 
     def _observe(self, key: AppKey, app: AIApp) -> Facts:
-        return observe(app, self._children.children(key), self._health(key), self._absent())
+        return observe(app, self._children.children(key), self._health(key), self._absent(), self._downloads(key))
 
     async def _execute(self, app: AIApp, plan: Plan, result: _Result) -> bool:
         """Carry the plan out as far as it goes; gives whether anything was written. One part's trouble stops no other.

@@ -4,7 +4,7 @@ Every check takes what is known and gives its verdict, or None where the AIApp h
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
@@ -15,7 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
-from aiapp_operator.status import autoscaling, backends, cloudnativepg, pressure, volumes
+from aiapp_operator.status import autoscaling, backends, cloudnativepg, models, pressure, volumes
 from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -32,6 +32,7 @@ class Known:
     failure: ReconcileError | None
     previous: Manifest | None = None  # the status as it was
     now: str = ""  # RFC 3339
+    downloads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by inference: see Plan
 
     @classmethod
     def of(
@@ -47,9 +48,8 @@ class Known:
         """Index the plan by key."""
         plan = plan or Plan()
         blocked = frozenset(key for gate in plan.gates if not gate.open for key in gate.blocks)
-        return cls(
-            app, facts, {object_key(manifest): manifest for manifest in plan.apply}, blocked, failure, previous, now
-        )
+        planned = {object_key(manifest): manifest for manifest in plan.apply}
+        return cls(app, facts, planned, blocked, failure, previous, now, plan.downloads)
 
     def report(self, kind: str, component: ComponentName, entry: str = "") -> Report:
         """How a workload is doing, against what is planned."""
@@ -86,7 +86,7 @@ def reports(known: Known) -> list[Report]:
         found.append(_postgres(known))
     if spec.redis.managed is not None:
         found += _redis(known)
-    found += [known.report("Deployment", ComponentName.INFERENCE, entry.name) for entry in spec.inference]
+    found += [models.report(known, entry) for entry in spec.inference]
     found.append(known.report("Deployment", ComponentName.API))
     found += [known.report("Deployment", ComponentName.WORKER, worker.name) for worker in spec.workers]
     return found
@@ -212,8 +212,7 @@ def inference_ready(known: Known) -> Verdict | None:
     entries = known.app.spec.inference
     if not entries:
         return None
-    found = [known.report("Deployment", ComponentName.INFERENCE, entry.name) for entry in entries]
-    return _workloads(ConditionType.INFERENCE_READY, found)
+    return _workloads(ConditionType.INFERENCE_READY, [models.report(known, entry) for entry in entries])
 
 
 def api_ready(known: Known) -> Verdict:

@@ -17,6 +17,7 @@ from aiapp_operator.api.facts import (
     Facts,
     Job,
     JobState,
+    Progress,
     Run,
     Severity,
     Workload,
@@ -41,6 +42,7 @@ def observe(
     children: Iterable[Manifest],
     backends: BackendHealth | None,
     absent_kinds: frozenset[str] = frozenset(),
+    downloads: Mapping[str, Progress] = MappingProxyType({}),
 ) -> Facts:
     """What the cached `children` of `app` (Pods included) say. Never raises, however partial they are."""
     generated = _generated_secrets(app)
@@ -74,6 +76,7 @@ def observe(
         missing_secrets=frozenset(name for pod in living for name in pod_causes.missing_secrets(pod)),
         missing_keys=frozenset(pair for pod in living for pair in pod_causes.missing_keys(pod)),
         backends=backends,
+        downloads=_frozen(dict(downloads)),
     )
 
 
@@ -160,7 +163,8 @@ def _refused(child: Manifest) -> Cause | None:
 
 
 def _job(name: str, child: Manifest, pods: Mapping[Selector, list[Manifest]], generated: frozenset[str]) -> Job:
-    group = pods.get((_selector(child)[0] or ComponentName.MIGRATE.value, ""), [])
+    component, entry = _selector(child)
+    group = pods.get((component or ComponentName.MIGRATE.value, entry), [])
     own = [pod for pod in group if _job_of(pod) == name]
     state = JobState.ACTIVE
     if condition(child, "Complete").get("status") == "True":
@@ -189,7 +193,7 @@ def _is_migration(key: ObjectKey, child: Manifest) -> bool:
 def _run(name: str, child: Manifest, pods: Mapping[Selector, list[Manifest]], generated: frozenset[str]) -> Run:
     job = _job(name, child, pods, generated)
     component = ComponentName(_selector(child)[0])
-    own = [pod for pod in pods.get((component.value, ""), []) if _job_of(pod) == name]
+    own = [pod for pod in pods.get(_selector(child), []) if _job_of(pod) == name]
     lines = (line for pod in own for message in _ends(pod) for line in reversed(message.splitlines()))
     cause = job.cause
     if cause is None and job.state is JobState.FAILED:

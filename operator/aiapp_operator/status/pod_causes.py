@@ -5,6 +5,7 @@ in each phase of what it describes (a crash loop alternates between running, ter
 so that status does not flap.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 
@@ -22,6 +23,8 @@ _SECRET_OF_DATA = re.compile(r"aiapp: Secret (\S+) is missing")
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ErrImageNeverPull"})
 _COPY_MODEL = "copy-model"
 _INFERENCE = "inference"
+_DOWNLOAD = "model"
+_REASON = re.compile(r"[A-Z][A-Za-z]{0,62}")
 
 
 def statuses(pod: Manifest) -> Iterator[Manifest]:
@@ -54,6 +57,30 @@ def missing_keys(pod: Manifest) -> Iterator[tuple[str, str]]:
         found = _KEY_MISSING.search(message)
         if reason == "CreateContainerConfigError" and found is not None:
             yield found.group(3).rstrip("."), found.group(1)
+
+
+def download_failed(pod: Manifest) -> Cause | None:
+    """A download ended without its model and is tried again; it has said why itself."""
+    for status in items(pod, "status", "containerStatuses"):
+        if status.get("name") != _DOWNLOAD:
+            continue
+        ended = mapping(status, "state", "terminated") or mapping(status, "lastState", "terminated")
+        told = _told(text(ended, "message"))
+        if told:
+            return Cause(Severity.FAILED, text(told, "failed"), redact(text(told, "message")))
+    return None
+
+
+def _told(message: str) -> Manifest:
+    """{"failed": ..., "message": ...}, the last thing that a download says; empty where it is not."""
+    for line in reversed(message.splitlines()):
+        try:
+            document = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(document, dict) and _REASON.fullmatch(text(document, "failed")):
+            return document
+    return {}
 
 
 def secret_missing(pod: Manifest) -> Cause | None:
@@ -200,6 +227,7 @@ CHAIN: tuple[Predicate, ...] = (
     image_name_invalid,
     image_not_pulled,
     out_of_memory,
+    download_failed,
     crashed,
     container_not_created,
     evicted,

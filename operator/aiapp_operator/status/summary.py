@@ -4,7 +4,7 @@ from aiapp_operator.api import names
 from aiapp_operator.api.facts import JobState
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, DatabaseRole
-from aiapp_operator.status import backups
+from aiapp_operator.status import backups, models
 from aiapp_operator.status.checks import Known
 from aiapp_operator.status.workloads import Report
 from aiapp_service.config import API_PORT
@@ -20,14 +20,15 @@ def fields(known: Known, reports: list[Report]) -> Manifest:
         "replicas": api.pods,
         "selector": ",".join(f"{k}={v}" for k, v in names.selector(app.name, ComponentName.API).items()),
         "api": f"{api.ready}/{api.desired}",
-        "components": [_component(report) for report in reports],
+        "components": [{**_component(report), **models.fields(known, report.label)} for report in reports],
         "database": _database(known),
     }
     for field, component in (("workers", ComponentName.WORKER), ("inference", ComponentName.INFERENCE)):
         found = [report for report in reports if report.label.startswith(f"{component.value}/")]
         if found:
             status[field] = f"{sum(r.ready for r in found)}/{sum(r.desired for r in found)}"
-    return status
+    gpus = models.gpus(known, reports)
+    return {**status, "gpus": gpus} if gpus else status
 
 
 def _component(report: Report) -> Manifest:

@@ -7,7 +7,7 @@ as $(AIAPP_MODEL).
 
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.build.inference.engine import CACHE, EngineSpec
-from aiapp_operator.build.inference.source import LocalPath, Weights
+from aiapp_operator.build.inference.source import LocalPath, Weights, offline
 
 
 def spec(inference: Inference, weights: Weights) -> EngineSpec:
@@ -15,7 +15,12 @@ def spec(inference: Inference, weights: Weights) -> EngineSpec:
     return EngineSpec(
         image=inference.image,
         args=tuple(inference.args),
-        env=(("AIAPP_MODEL_NAME", inference.name), ("PORT", str(inference.port)), *_model(weights)),
+        env=(
+            ("AIAPP_MODEL_NAME", inference.name),
+            ("PORT", str(inference.port)),
+            *_model(weights),
+            *offline(inference),
+        ),
         health="/v1/models",
     )
 

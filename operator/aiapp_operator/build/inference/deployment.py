@@ -2,14 +2,17 @@
 
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
+from aiapp_operator.api.engine_flags import refused
 from aiapp_operator.api.facts import Claim
-from aiapp_operator.api.inference import Engine, Inference, Placement, RolloutStrategy
+from aiapp_operator.api.inference import Engine, Inference, RolloutStrategy
 from aiapp_operator.api.manifest import Manifest
+from aiapp_operator.api.model_source import CacheAccess
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.build import data
-from aiapp_operator.build.inference import custom, gpu, llamacpp, vllm
-from aiapp_operator.build.inference.engine import CACHE, EngineSpec
-from aiapp_operator.build.inference.source import Weights, weights
+from aiapp_operator.build.inference import custom, drain, gpu, llamacpp, sglang, vllm
+from aiapp_operator.build.inference.engine import CACHE, EngineSpec, load_seconds
+from aiapp_operator.build.inference.placement import placement, queue_labels
+from aiapp_operator.build.inference.source import Weights, is_cached, weights
 from aiapp_operator.build.metadata import child
 from aiapp_operator.build.metadata import service as build_service
 from aiapp_operator.build.pod import (
@@ -23,9 +26,9 @@ from aiapp_operator.build.pod import (
 )
 from aiapp_operator.build.resources import resources
 from aiapp_operator.config import Settings
+from aiapp_operator.errors import Stalled
 
 REPLICAS = 1
-LOAD_SECONDS = 30 * 60  # a large model over a slow network
 _PERIOD = 3
 
 
@@ -52,16 +55,21 @@ def cache_claim(app: AIApp, inference: Inference, found: Claim | None) -> Manife
     if inference.cache is None:
         return None
     name = names.inference_cache(app.name, inference.name)
-    return data.claim(app, ComponentName.INFERENCE, inference.cache, found, name=name, entry=inference.name)
+    manifest = data.claim(app, ComponentName.INFERENCE, inference.cache, found, name=name, entry=inference.name)
+    manifest["spec"]["accessModes"] = [inference.cache.access_mode.value]
+    return manifest
 
 
 def deployment(app: AIApp, settings: Settings, inference: Inference) -> Manifest:
     """The model server.
 
     Raises:
-        Stalled: the engine cannot serve the source; reason InvalidSpec.
+        Stalled: the engine cannot serve the source, or `args` has a flag that is not the user's; reason InvalidSpec.
     """
-    source = weights(inference.model) if inference.model is not None else Weights()
+    trouble = refused(inference.engine.value, inference.args)
+    if trouble:
+        raise Stalled("InvalidSpec", f"spec.inference[{inference.name}].{trouble}")
+    source = weights(inference, names.inference_cache(app.name, inference.name))
     engine = _engine(inference, source, settings)
     manifest = child(
         app,
@@ -70,6 +78,7 @@ def deployment(app: AIApp, settings: Settings, inference: Inference) -> Manifest
         ComponentName.INFERENCE,
         inference.name,
     )
+    manifest["metadata"]["labels"] |= queue_labels(inference)
     manifest["spec"] = {
         **({"replicas": REPLICAS} if inference.autoscaling is None else {}),
         "selector": {"matchLabels": names.selector(app.name, ComponentName.INFERENCE, inference.name)},
@@ -83,7 +92,8 @@ def strategy(inference: Inference) -> Manifest:
     """Recreate where a second pod would wait for what the first one holds: a GPU, or a volume of one node."""
     wanted = inference.rollout.strategy
     if wanted is None:
-        alone = inference.gpu is not None or inference.cache is not None
+        one_node = inference.cache is not None and inference.cache.access_mode is CacheAccess.ONE_NODE
+        alone = inference.gpu is not None or one_node
         wanted = RolloutStrategy.RECREATE if alone else RolloutStrategy.ROLLING_UPDATE
     if wanted is RolloutStrategy.RECREATE:
         return {"type": "Recreate"}
@@ -95,6 +105,8 @@ def _engine(inference: Inference, source: Weights, settings: Settings) -> Engine
         return llamacpp.spec(inference, source, settings)
     if inference.engine is Engine.VLLM:
         return vllm.spec(inference, source, settings)
+    if inference.engine is Engine.SGLANG:
+        return sglang.spec(inference, source, settings)
     return custom.spec(inference, source)
 
 
@@ -113,50 +125,29 @@ def _pod(app: AIApp, inference: Inference, engine: EngineSpec, source: Weights) 
         ports=[{"name": "http", "containerPort": inference.port, "protocol": "TCP"}],
         resources=gpu.with_gpu(compute, inference.gpu),
         volumeMounts=[*source.mounts, *engine.mounts, mount("cache", CACHE), mount("tmp", "/tmp")],  # noqa: S108  # a pod's own
-        startupProbe=http_probe(engine.health, period=_PERIOD, failures=LOAD_SECONDS // _PERIOD),
+        startupProbe=http_probe(engine.health, period=_PERIOD, failures=-(-load_seconds(inference) // _PERIOD)),
         livenessProbe=http_probe(engine.health, period=10, failures=6, timeout=10),
         readinessProbe=http_probe(engine.health, period=5, failures=3),
+        **drain.lifecycle(inference, engine),
         **fields,
     )
-    cache = {"name": "cache", "persistentVolumeClaim": {"claimName": names.inference_cache(app.name, inference.name)}}
-    volumes = [
-        *source.volumes,
-        *engine.volumes,
-        cache if inference.cache is not None else empty_dir("cache"),
-        empty_dir("tmp"),
-    ]
+    volumes = [*source.volumes, *engine.volumes, empty_dir("cache"), empty_dir("tmp")]
     init: Manifest = {"initContainers": list(source.init_containers)} if source.init_containers else {}
     return pod_spec(
         app,
         INFERENCE_UID,
         [main],
         volumes=volumes,
-        terminationGracePeriodSeconds=30,
+        terminationGracePeriodSeconds=drain.grace_seconds(inference),
         **init,
-        **gpu.runtime_class(inference.gpu),
-        **_placement(inference),
+        **placement(app, inference),
     )
 
 
 def _environment(inference: Inference, engine: EngineSpec) -> list[Manifest]:
     environment: list[Manifest] = [{"name": name, "value": value} for name, value in engine.env]
     token = inference.model.secret_ref if inference.model is not None else None
-    if token is not None:
+    if token is not None and inference.model is not None and not is_cached(inference, inference.model):
         reference = {"secretKeyRef": {"name": token.name, "key": token.key}}
         environment.append({"name": "HF_TOKEN", "valueFrom": reference})
     return environment
-
-
-def _placement(inference: Inference) -> Manifest:
-    placement: Placement = inference.placement
-    fields: Manifest = {}
-    if placement.node_selector:
-        fields["nodeSelector"] = dict(placement.node_selector)
-    tolerations = [t.model_dump(by_alias=True, exclude_none=True, mode="json") for t in placement.tolerations]
-    tolerations = [{name: value for name, value in t.items() if value} for t in tolerations]
-    tolerations += [t for t in gpu.tolerations(inference.gpu) if t not in tolerations]
-    if tolerations:
-        fields["tolerations"] = tolerations
-    if placement.priority_class_name:
-        fields["priorityClassName"] = placement.priority_class_name
-    return fields

@@ -1,11 +1,12 @@
 """llama.cpp's `llama-server`."""
 
 from aiapp_operator.api.inference import Inference
-from aiapp_operator.build.inference.engine import CACHE, EngineSpec
+from aiapp_operator.build.inference.engine import CACHE, EngineSpec, Metrics
 from aiapp_operator.build.inference.source import LocalPath, Weights
 from aiapp_operator.config import Settings
 from aiapp_operator.errors import Stalled
 
+METRICS = Metrics(running="llamacpp:requests_processing", waiting="llamacpp:requests_deferred")
 _HUB = "https://huggingface.co"
 # The upstream image keeps the binary at /app, distributions on PATH.
 _START = 'exec "$(command -v llama-server || echo /app/llama-server)" "$@"'
@@ -19,6 +20,8 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
     """
     args = ["--host", "0.0.0.0", "--port", str(inference.port), "--alias", inference.name, "--metrics"]  # noqa: S104  # a pod
     args += _model(inference, weights)
+    if inference.context_length is not None:
+        args += ["--ctx-size", str(inference.context_length)]
     if inference.gpu is not None:
         args += ["--n-gpu-layers", "999"]  # all of them
     return EngineSpec(
@@ -27,6 +30,7 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
         args=(*args, *inference.args),
         env=(("LLAMA_CACHE", CACHE),),
         health="/health",
+        metrics=METRICS,
     )
 
 

@@ -1,30 +1,29 @@
 """vLLM's OpenAI-compatible server."""
 
 from aiapp_operator.api.inference import Inference
-from aiapp_operator.api.quantity import binary
-from aiapp_operator.build.inference.engine import CACHE, EngineSpec
-from aiapp_operator.build.inference.source import LocalPath, Weights
-from aiapp_operator.build.pod import empty_dir, mount
+from aiapp_operator.build.inference.engine import CACHE, EngineSpec, Metrics, gpu_count, shared_memory
+from aiapp_operator.build.inference.source import LocalPath, Weights, adapter_path, offline, whole_repository
+from aiapp_operator.build.pod import mount
 from aiapp_operator.config import Settings
-from aiapp_operator.errors import Stalled
 
-_GIB = 1024**3
-_SHARED_MEMORY_PER_GPU = 2 * _GIB
-_SHARED_MEMORY_AT_MOST = 16 * _GIB
+METRICS = Metrics(running="vllm:num_requests_running", waiting="vllm:num_requests_waiting")
 
 
 def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSpec:
-    """Serve the model under the entry's name, split over all GPUs of the pod.
+    """Serve the model under the entry's name, and its adapters under theirs, split over all GPUs of the pod.
 
     Raises:
         Stalled: the source cannot be served by this engine; reason InvalidSpec.
     """
-    gpus = inference.gpu.count if inference.gpu is not None else 1
+    gpus = gpu_count(inference)
     args = ["--served-model-name", inference.name, "--host", "0.0.0.0", "--port", str(inference.port)]  # noqa: S104  # a pod
     if gpus > 1:
         args += ["--tensor-parallel-size", str(gpus)]
-    # Its processes exchange tensors through shared memory; the container default of 64 MiB is too small.
-    shared_memory = binary(min(gpus * _SHARED_MEMORY_PER_GPU, _SHARED_MEMORY_AT_MOST))
+    if inference.context_length is not None:
+        args += ["--max-model-len", str(inference.context_length)]
+    if inference.adapters:
+        args += ["--enable-lora", "--max-loras", str(len(inference.adapters)), "--lora-modules"]
+        args += [f"{adapter.name}={adapter_path(inference, adapter)}" for adapter in inference.adapters]
     return EngineSpec(
         image=inference.image or settings.images.vllm,
         command=("vllm", "serve"),
@@ -35,13 +34,15 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
             ("USER", "aiapp"),
             ("HF_HOME", CACHE),
             ("VLLM_NO_USAGE_STATS", "1"),
+            *offline(inference),
         ),
-        volumes=(empty_dir("shm", shared_memory, memory=True),),
+        volumes=(shared_memory(gpus),),
         mounts=(mount("shm", "/dev/shm"),),  # noqa: S108  # inside the container
         health="/health",
         cpu="1",
         memory="8Gi",
         limit="32Gi",
+        metrics=METRICS,
     )
 
 
@@ -51,10 +52,5 @@ def _model(inference: Inference, weights: Weights) -> list[str]:
         return []
     if isinstance(place, LocalPath):
         return [place.path]
-    if place.file:
-        raise Stalled(
-            "InvalidSpec",
-            f"spec.inference[{inference.name}].model.source: engine vLLM serves whole repositories: "
-            f"write hf://{place.repo}",
-        )
+    whole_repository(inference, place)
     return [place.repo, *(["--revision", place.revision] if place.revision else [])]

@@ -1,4 +1,4 @@
-"""Shell scripts that start and probe the databases; package data, read once at import."""
+"""Shell scripts that start and probe the databases, and drain engines; package data, read once at import."""
 
 from importlib.resources import files
 
@@ -16,6 +16,7 @@ POSTGRES_START = _POSTGRES_ROLES + _POSTGRES_DISK + _read("postgres-start.sh")
 POSTGRES_PROBE = _POSTGRES_ROLES + _POSTGRES_DISK + _read("postgres-probe.sh")
 REDIS_START = _read("redis-start.sh")
 REDIS_PROBE = _read("redis-probe.sh")
+DRAIN = _read("drain.sh")
 
 
 def shell(script: str, name: str, *arguments: str) -> list[str]:

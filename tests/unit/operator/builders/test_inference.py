@@ -1,16 +1,15 @@
 import pytest
 
-from aiapp_operator.api.facts import Facts
-from aiapp_operator.build.plan import desired
+from aiapp_operator.build import inference
 from aiapp_operator.errors import Stalled
-from tests.unit.operator.examples import SETTINGS, find, make_app
+from tests.unit.operator.examples import SETTINGS, make_app
 
 BASE = {"name": "m", "engine": "llamaCpp", "model": {"source": "hf://org/name"}}
 
 
 def deployment(**fields):
     app = make_app(inference=[BASE | fields])
-    return find(desired(app, Facts(), SETTINGS), "Deployment/shop-inference-m")
+    return inference.deployment(app, SETTINGS, app.spec.inference[0])
 
 
 def pod(**fields):
@@ -26,6 +25,8 @@ def environment(container):
 
 
 LLAMA_BASE = ["--host", "0.0.0.0", "--port", "8000", "--alias", "m", "--metrics"]  # noqa: S104  # inside a pod
+SGLANG_MODEL = ["--model-path", "org/name"]
+SGLANG_BASE = ["--served-model-name", "m", "--host", "0.0.0.0", "--port", "8000", "--enable-metrics", "--device", "cpu"]  # noqa: S104  # inside a pod
 VLLM_BASE = ["--served-model-name", "m", "--host", "0.0.0.0", "--port", "8000"]  # noqa: S104  # inside a pod
 
 
@@ -48,6 +49,10 @@ VLLM_BASE = ["--served-model-name", "m", "--host", "0.0.0.0", "--port", "8000"] 
         ("llamaCpp", {"source": "file:///a/b.gguf"}, [*LLAMA_BASE, "--model", "/a/b.gguf"]),
         ("vLLM", {"source": "hf://org/name"}, ["org/name", *VLLM_BASE]),
         ("vLLM", {"source": "hf://org/name", "revision": "v2"}, ["org/name", "--revision", "v2", *VLLM_BASE]),
+        ("SGLang", {"source": "hf://org/name", "revision": "v2"}, [*SGLANG_MODEL, "--revision", "v2", *SGLANG_BASE]),
+        ("SGLang", {"source": "pvc://claim/a"}, ["--model-path", "/models/a", *SGLANG_BASE]),
+        ("vLLM", {"source": "oci://reg/i:1#/a/b/"}, ["/models/a/b", *VLLM_BASE]),
+        ("vLLM", {"source": "oci://reg/i:1"}, ["/models", *VLLM_BASE]),
         ("vLLM", {"source": "image://reg/i:1#/a/b/"}, ["/models/b", *VLLM_BASE]),
         ("vLLM", {"source": "file:///a/b"}, ["/a/b", *VLLM_BASE]),
     ],
@@ -57,7 +62,7 @@ def test_command_line(engine, model, args):
 
 
 def test_arguments_of_the_user_come_last_and_so_win():
-    assert main(args=["--ctx-size", "4096"])["args"][-2:] == ["--ctx-size", "4096"]
+    assert main(args=["--threads", "4"])["args"][-2:] == ["--threads", "4"]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,7 @@ def test_claim_is_mounted_read_only():
         ({}, "RollingUpdate"),
         ({"gpu": {}}, "Recreate"),
         ({"cache": {"size": "1Gi"}}, "Recreate"),
+        ({"cache": {"size": "1Gi", "accessMode": "ReadWriteMany"}}, "RollingUpdate"),
         ({"gpu": {}, "rollout": {"strategy": "RollingUpdate"}}, "RollingUpdate"),
         ({"rollout": {"strategy": "Recreate"}}, "Recreate"),
     ],
@@ -131,15 +137,25 @@ def test_token_of_the_hub_is_a_reference():
     assert environment(container)["HF_TOKEN"] == {"secretKeyRef": {"name": "hub", "key": "token"}}
 
 
-def test_cache_survives_the_pod_where_one_is_asked_for():
-    kept = next(v for v in pod(cache={"size": "5Gi"})["volumes"] if v["name"] == "cache")
-    assert kept["persistentVolumeClaim"]["claimName"] == "shop-inference-m-cache"
-    lost = next(v for v in pod()["volumes"] if v["name"] == "cache")
-    assert lost["emptyDir"] == {}
+def test_a_cached_model_is_read_from_its_volume_and_not_downloaded_again():
+    fields = {
+        "model": {"source": "hf://org/name/sub/x.gguf", "secretRef": {"name": "hub", "key": "token"}},
+        "cache": {"size": "5Gi"},
+    }
+    spec = pod(**fields)
+    container = spec["containers"][0]
+    volume = next(v for v in spec["volumes"] if v["name"] == "downloads")
+    assert volume["persistentVolumeClaim"]["claimName"] == "shop-inference-m-cache"
+    seen = next(m for m in container["volumeMounts"] if m["name"] == "downloads")
+    assert seen == {"name": "downloads", "mountPath": "/models", "readOnly": True, "subPath": "models"}
+    path = container["args"][container["args"].index("--model") + 1]
+    assert path.startswith("/models/")
+    assert path.endswith("/sub/x.gguf")
+    assert "HF_TOKEN" not in environment(container), "it is for the download alone"
 
 
 def test_a_model_has_half_an_hour_to_load():
-    for engine, path in (("llamaCpp", "/health"), ("vLLM", "/health"), ("custom", "/v1/models")):
+    for engine, path in (("llamaCpp", "/health"), ("vLLM", "/health"), ("SGLang", "/health"), ("custom", "/v1/models")):
         container = main(engine=engine, image="own:1")
         probe = container["startupProbe"]
         assert probe["httpGet"]["path"] == container["readinessProbe"]["httpGet"]["path"] == path

@@ -111,6 +111,7 @@ def test_ready_takes_the_first_cause_in_words_that_say_what_to_do():
         "ready": 0,
         "desired": 1,
         "message": cause.message,
+        "model": "image://models:1#/llama.gguf",
     }
     assert summary(status, "APIReady")[0] == "True"
 
