@@ -26,6 +26,8 @@ ANNOTATION_ROTATE = "aiapp.dev/rotate-passwords"  # on the AIApp, set by its use
 ANNOTATION_BACKUP_NOW = "aiapp.dev/backup-now"
 ANNOTATION_VERIFY_NOW = "aiapp.dev/verify-restore-now"
 ANNOTATION_SECRETS = "aiapp.dev/secrets-made-for"  # on volumes: their own uid, once the Secrets of their data are made
+ANNOTATION_ASLEEP = "aiapp.dev/asleep"  # on workloads that were set to zero pods since the AIApp sleeps
+ANNOTATION_HIBERNATION = "cnpg.io/hibernation"  # CloudNativePG's
 ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
 
 WATCHED_KINDS = (
@@ -60,6 +62,7 @@ class ComponentName(StrEnum):
     BACKUP = "backup"
     VERIFY = "verify"  # restore drills
     RESTORE = "restore"
+    SLEEPING = "sleeping"  # answers in the place of an API that sleeps
 
 
 # Components of Jobs that work on backups; all other Jobs are migrations.

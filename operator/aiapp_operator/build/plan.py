@@ -32,6 +32,7 @@ from aiapp_operator.build import (
     redis_cache,
     restore,
     service_config,
+    sleep,
     worker,
 )
 from aiapp_operator.config import Settings
@@ -80,8 +81,9 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     draft.apply += autoscaler.autoscalers(app)
     migrated = _plan_restore(draft, app, settings) and _plan_migration(draft, app, settings)
     _plan_backups(draft, app, settings, migrated=migrated)
-    draft.gate("Migrated", _revision(app, settings), is_open=migrated)
-    return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates))
+    draft.gate("Migrated", _revision(app, settings), is_open=migrated or sleep.sleeps(app))
+    plan = Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates))
+    return sleep.arrange(app, settings, facts, plan)
 
 
 def _network_policies(app: AIApp) -> list[Manifest]:
