@@ -36,7 +36,8 @@ def evaluate(
         return _suspended(app, previous, now)
     known = Known.of(app, facts, plan, failure, previous=previous, now=now)
     found = backups.with_backups(known, verdicts(known))
-    overall = _overall(found, failure)
+    # What waits for its turn to sleep is not why it takes so long.
+    overall = _overall(sorted(found, key=lambda v: sleeping.sleeps(app) and v.reason == "Waiting"), failure)
     if sleeping.sleeps(app) and overall[0].status is TRUE:
         overall[0] = Verdict(ConditionType.READY, TRUE, sleeping.SLEEPING, sleeping.READY_WORDS)
     conditions = [*overall, *found]

@@ -16,6 +16,7 @@ from aiapp_operator.status.workloads import Report
 
 SLEEPING = "Sleeping"
 _FALLING = "FallingAsleep"
+_TURN = Cause(Severity.PROGRESSING, "Waiting", "waits for its turn to sleep")
 _WORKLOADS = frozenset({ComponentName.API, ComponentName.WORKER, ComponentName.INFERENCE})
 _DATABASES = frozenset({ComponentName.POSTGRES, ComponentName.REDIS, ComponentName.REDIS_CACHE})
 READY_WORDS = (
@@ -38,7 +39,7 @@ def report(label: str, kind: str, found: Workload | Cluster | None) -> Report:
     """How far a workload is on its way to no pods."""
     cause, left = None, 0
     if found is None:
-        cause = Cause(Severity.PROGRESSING, _FALLING, "waits for its turn to sleep")
+        cause = _TURN
     elif isinstance(found, Cluster):
         left = found.ready
         if not found.hibernated:
@@ -51,7 +52,7 @@ def report(label: str, kind: str, found: Workload | Cluster | None) -> Report:
 
 
 def _turn(*, asleep: bool, words: str) -> Cause:
-    return Cause(Severity.PROGRESSING, _FALLING, words if asleep else "waits for its turn to sleep")
+    return Cause(Severity.PROGRESSING, _FALLING, words) if asleep else _TURN
 
 
 def stand_in(app: AIApp, facts: Facts, found: Report) -> list[Report]:
