@@ -72,6 +72,28 @@ def api(path: Path | None, host: str, port: int) -> None:
 
 
 @main.command()
+@_host
+@click.option("--port", default=API_PORT, show_default=True, help="Port to listen on; 0: any free one.")
+@click.option(
+    "--retry-after",
+    default=60,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Seconds after which clients are told to come again.",
+)
+def sleeping(host: str, port: int, retry_after: int) -> None:
+    """Answer 503 to everything, in the place of an API that sleeps."""
+    from aiapp_service.http.sleeping import serve
+    from aiapp_service.telemetry.logs import set_up
+
+    set_up(os.environ.get("LOG_LEVEL", "INFO"))
+    try:
+        asyncio.run(serve(host, port, retry_after))
+    except OSError as error:
+        _fail(f"cannot listen on {host}:{port}: {error.strerror}", 1)
+
+
+@main.command()
 @_config
 @_host
 @click.option("--port", default=WORKER_PORT, show_default=True, help="Port of probes and metrics.")

@@ -14,15 +14,19 @@ from tests.stack.wait import wait_until
 _PROGRAM = """
 import asyncio, json, sys, aiohttp
 url, concurrency, body = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
-done, failed, said = 0, 0, []
+done, asleep, failed, said = 0, 0, 0, []
 async def ask():
-    global done, failed
+    global done, asleep, failed
     while True:
         try:
             connector = aiohttp.TCPConnector(force_close=True)
             async with aiohttp.ClientSession(connector=connector) as session:
                 async with session.post(url, json=body) as answer:
                     text = await answer.text()
+            if answer.status == 503 and '"app_sleeping"' in text and "Retry-After" in answer.headers:
+                asleep += 1
+                await asyncio.sleep(0.2)
+                continue
             if answer.status != 200:
                 raise RuntimeError(f"{answer.status} {text[:200]}")
             done += 1
@@ -31,7 +35,7 @@ async def ask():
             said.append(f"{type(error).__name__}: {error}")
 async def tell():
     while True:
-        print(json.dumps({"done": done, "failed": failed, "said": said[-3:]}), flush=True)
+        print(json.dumps({"done": done, "asleep": asleep, "failed": failed, "said": said[-3:]}), flush=True)
         await asyncio.sleep(1)
 async def main():
     await asyncio.gather(tell(), *(ask() for _ in range(concurrency)))
@@ -46,6 +50,7 @@ class Counts:
     done: int
     failed: int
     said: tuple[str, ...]  # the last errors
+    asleep: int = 0  # answered that the app sleeps, and when to come again
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Driver:
             told = json.loads(log)
         except ValueError:
             return Counts(0, 0, ())
-        return Counts(told["done"], told["failed"], tuple(told["said"]))
+        return Counts(told["done"], told["failed"], tuple(told["said"]), told["asleep"])
 
     def stop(self) -> Counts:
         """End the load; gives what it came to."""

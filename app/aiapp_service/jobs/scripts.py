@@ -73,7 +73,8 @@ class LineScript:
         try:
             return await self._line.ask("EVALSHA", self._script.sha, *words)
         except NoScriptError:
-            return await self._line.ask("EVAL", self._script.script, *words)
+            text = self._script.script
+            return await self._line.ask("EVAL", text if isinstance(text, str) else bytes(text), *words)
 
 
 def _texts(answer: Any) -> Any:

@@ -14,6 +14,7 @@ from aiapp_operator.api.models import Model, Provider
 from aiapp_operator.api.monitoring import Monitoring
 from aiapp_operator.api.retrieval import VectorStore
 from aiapp_operator.api.serving import Api, Worker
+from aiapp_operator.api.sleep import Sleep, State
 from aiapp_operator.api.status import AIAppStatus
 from aiapp_operator.api.storage import ObjectStore
 
@@ -38,6 +39,14 @@ class AIAppSpec(ApiModel):
     suspend: bool = Field(
         default=False, description="true: the operator touches nothing of this AIApp until it is false again."
     )
+    state: State = Field(
+        default=State.RUNNING,
+        description=(
+            "Running, or Sleeping: no pods, data kept, and every request is answered with 503 and Retry-After until it "
+            "is Running again."
+        ),
+    )
+    sleep: Sleep = Field(default_factory=Sleep, description="How the application sleeps.")
     deletion_policy: DeletionPolicy = Field(
         default=DeletionPolicy.RETAIN,
         description=(

@@ -45,6 +45,8 @@ class Workload:
     serving: int = 0  # pods that are ready, of any revision
     cause: Cause | None = None  # why pods are missing or not ready; None: nothing is known
     rotation: str = ""  # digest of what its passwords were last rotated for
+    left: int = 0  # pods there still are, those that are being stopped too
+    asleep: bool = False  # it was set to zero pods since the AIApp sleeps
 
     def runs_only(self, revision: str) -> bool:
         """Whether all of its pods are ready and of this revision, and none of another is left."""
@@ -129,6 +131,8 @@ class Cluster:
     rotation: str = ""  # digest of what its passwords were last rotated for
     deleting: bool = False
     secrets_made: bool = False  # the Secrets there are were made for this very Cluster
+    asleep: bool = False  # it was told to hibernate
+    hibernated: bool = False  # and does, without pods
 
 
 class HealthStatus(StrEnum):
@@ -247,6 +251,7 @@ class Facts:
     autoscalers: Mapping[str, Autoscaler] = field(default_factory=_empty)
     clusters: Mapping[str, Cluster] = field(default_factory=_empty)
     absent_kinds: frozenset[str] = frozenset()  # optional kinds whose API is not served
+    fronts: Mapping[str, str] = field(default_factory=_empty)  # Services, and the component that each leads to
     missing_secrets: frozenset[str] = frozenset()  # Secrets that pods wait for
     missing_keys: frozenset[tuple[str, str]] = frozenset()  # Secret and key that pods wait for
     backends: BackendHealth | None = None  # None: the API could not be asked

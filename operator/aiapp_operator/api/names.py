@@ -26,6 +26,8 @@ ANNOTATION_ROTATE = "aiapp.dev/rotate-passwords"  # on the AIApp, set by its use
 ANNOTATION_BACKUP_NOW = "aiapp.dev/backup-now"
 ANNOTATION_VERIFY_NOW = "aiapp.dev/verify-restore-now"
 ANNOTATION_SECRETS = "aiapp.dev/secrets-made-for"  # on volumes and Clusters: their own uid, once their Secrets are made
+ANNOTATION_ASLEEP = "aiapp.dev/asleep"  # on workloads that were set to zero pods since the AIApp sleeps
+ANNOTATION_HIBERNATION = "cnpg.io/hibernation"  # CloudNativePG's
 ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
 
 WATCHED_KINDS = (
@@ -61,6 +63,7 @@ class ComponentName(StrEnum):
     VERIFY = "verify"  # restore drills
     RESTORE = "restore"
     MODEL = "model"  # downloads of weights
+    SLEEPING = "sleeping"  # answers in the place of an API that sleeps
 
 
 # Components of Jobs that work on backups or download; all other Jobs are migrations.

@@ -39,6 +39,7 @@ class ComponentState(StrEnum):
     READY = "Ready"
     PROGRESSING = "Progressing"
     FAILED = "Failed"
+    SLEEPING = "Sleeping"
 
 
 class Component(ApiModel):
@@ -48,7 +49,7 @@ class Component(ApiModel):
         description="api, postgres, redis, worker/NAME or inference/NAME."
     )
     kind: Annotated[str, Field(max_length=63)] = Field(description="Kind of the workload.")
-    state: ComponentState = Field(description="Ready, Progressing or Failed.")
+    state: ComponentState = Field(description="Ready, Progressing, Failed or Sleeping.")
     ready: int = Field(default=0, ge=0, description="Pods that are ready and of the current revision.")
     desired: int = Field(default=0, ge=0, description="Pods that should be.")
     message: Annotated[str, Field(max_length=32768)] = Field(default="", description="Why it is not ready.")
@@ -94,6 +95,13 @@ class Database(ApiModel):
     )
 
 
+class LastWake(ApiModel):
+    """How the application last woke."""
+
+    at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(description="When it was Ready again.")
+    seconds: int = Field(ge=0, description="From spec.state: Running until then.")
+
+
 class AIAppStatus(ApiModel):
     """What the application is."""
 
@@ -116,6 +124,10 @@ class AIAppStatus(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     database: Database | None = Field(default=None, description="The state of the SQL database.")
+    waking_since: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = Field(
+        default=None, description="Since when the application wakes; only while it does."
+    )
+    last_wake: LastWake | None = Field(default=None, description="How long it last took to wake.")
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=32,

@@ -33,6 +33,7 @@ from aiapp_operator.build import (
     redis_cache,
     restore,
     service_config,
+    sleep,
     worker,
 )
 from aiapp_operator.build.pod import revision_of
@@ -83,8 +84,9 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     draft.apply += autoscaler.autoscalers(app)
     migrated = _plan_restore(draft, app, settings) and _plan_migration(draft, app, settings)
     _plan_backups(draft, app, settings, migrated=migrated)
-    draft.gate("Migrated", _revision(app, settings), is_open=migrated)
-    return Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates), draft.downloads)
+    draft.gate("Migrated", _revision(app, settings), is_open=migrated or sleep.sleeps(app))
+    plan = Plan(tuple(draft.apply), tuple(draft.secrets), frozenset(draft.hold), tuple(draft.gates), draft.downloads)
+    return sleep.arrange(app, settings, facts, plan)
 
 
 def _network_policies(app: AIApp) -> list[Manifest]:

@@ -65,7 +65,7 @@ def _after(plan: Plan, facts: Facts) -> Facts:
         if key.kind == "Job" and (component := _component(manifest)) in names.RUNS
     }
     workloads: dict[ObjectKey, Workload] = {
-        key: Workload(key, serving=1) for key in applied if key.kind in {"Deployment", "StatefulSet"}
+        key: Workload(key, observed=True, serving=1) for key in applied if key.kind in {"Deployment", "StatefulSet"}
     }
     clusters = {
         key.name: Cluster(
@@ -79,8 +79,11 @@ def _after(plan: Plan, facts: Facts) -> Facts:
         for key, manifest in applied.items()
         if key.kind == "Cluster"
     }
+    services = {key.name: manifest for key, manifest in applied.items() if key.kind == "Service"}
+    fronts = {name: service["spec"]["selector"][names.LABEL_COMPONENT] for name, service in services.items()}
     return replace(
         facts,
+        fronts=fronts,
         keys=frozenset(applied) | plan.hold,
         claims=claims,
         jobs=jobs,

@@ -15,7 +15,7 @@ from aiapp_operator.api.conditions import ConditionType
 from aiapp_operator.api.facts import JobState, Run, Severity
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
-from aiapp_operator.status import schedule
+from aiapp_operator.status import schedule, sleeping
 from aiapp_operator.status.checks import FALSE, TRUE, UNKNOWN, Known, Verdict
 from aiapp_operator.status.fields import mapping, text
 
@@ -165,8 +165,10 @@ def _cron_job(known: Known) -> str:
 
 def _overdue(known: Known, component: ComponentName, due: str, last: str) -> bool:
     """Whether the schedule came and went twice since the last success, or since it is there."""
-    since = max(last, known.facts.schedules.get(names.part(known.app.name, component), ""))
-    if not since or not known.now:
+    made = known.facts.schedules.get(names.part(known.app.name, component), "")
+    since = max(last, made, sleeping.awake_since(known.previous))
+    asleep = known.app.spec.postgres.external is None and sleeping.rests(known.app, ComponentName.POSTGRES)
+    if not since or not known.now or asleep:
         return False
     passed = schedule.before(due, _moment(known.now))
     times = [time for time, _ in zip(passed, range(_OVERDUE_PERIODS), strict=False)]

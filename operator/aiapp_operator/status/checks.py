@@ -15,7 +15,7 @@ from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError, Stalled
-from aiapp_operator.status import autoscaling, backends, cloudnativepg, models, pressure, volumes
+from aiapp_operator.status import autoscaling, backends, cloudnativepg, models, pressure, sleeping, volumes
 from aiapp_operator.status.workloads import Intent, Report, report
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -55,6 +55,8 @@ class Known:
         """How a workload is doing, against what is planned."""
         key = ObjectKey(kind, names.part(self.app.name, component, entry))
         observed = self.facts.workloads.get(key)
+        if sleeping.rests(self.app, component):
+            return sleeping.report(names.component_label(component.value, entry), kind, observed)
         replicas = self.app.spec.api.replicas if component is ComponentName.API else 1
         scaled = autoscaling.autoscaled(self.app.spec).get((component, entry))
         if scaled is not None:
@@ -89,7 +91,11 @@ def reports(known: Known) -> list[Report]:
     found += [models.report(known, entry) for entry in spec.inference]
     found.append(known.report("Deployment", ComponentName.API))
     found += [known.report("Deployment", ComponentName.WORKER, worker.name) for worker in spec.workers]
-    return found
+    return [*found, *_stand_in(known)]
+
+
+def _stand_in(known: Known) -> list[Report]:
+    return sleeping.stand_in(known.app, known.facts, known.report("Deployment", ComponentName.SLEEPING))
 
 
 def spec_accepted(known: Known) -> Verdict:
@@ -130,6 +136,8 @@ def _postgres(known: Known) -> Report:
         return known.report("StatefulSet", ComponentName.POSTGRES)
     key = ObjectKey("Cluster", names.part(known.app.name, ComponentName.POSTGRES))
     found = known.facts.clusters.get(key.name)
+    if sleeping.rests(known.app, ComponentName.POSTGRES):
+        return sleeping.report(ComponentName.POSTGRES, key.kind, found)
     return cloudnativepg.report(ComponentName.POSTGRES, wanted.instances, found, blocked=key in known.blocked)
 
 
@@ -175,6 +183,8 @@ def migrated(known: Known) -> Verdict:
     type_ = ConditionType.MIGRATED
     if not known.app.spec.migrations.enabled:
         return Verdict(type_, TRUE, "Disabled", "migrations.enabled is false: the schema is left alone")
+    if sleeping.sleeps(known.app):
+        return _asleep(known, type_)
     key = next((key for key, planned in known.planned.items() if _is_migration(planned)), None)
     job = known.facts.jobs.get(key.name) if key is not None else None
     if key is None:
@@ -185,6 +195,14 @@ def migrated(known: Known) -> Verdict:
         words = f"the schema is at revision {job.result}" if job.result else "the schema is current"
         return Verdict(type_, TRUE, "Migrated", words)
     return _failed_migration(job) if job.state is JobState.FAILED else _running_migration(job)
+
+
+def _asleep(known: Known, type_: ConditionType) -> Verdict:
+    """As it was before."""
+    was = sleeping.kept(known.previous, type_)
+    if not was:
+        return Verdict(type_, UNKNOWN, sleeping.SLEEPING, "not looked at while the app sleeps")
+    return Verdict(type_, ConditionStatus(was["status"]), was["reason"], was["message"])
 
 
 def _is_migration(planned: Manifest) -> bool:
@@ -217,7 +235,7 @@ def inference_ready(known: Known) -> Verdict | None:
 
 def api_ready(known: Known) -> Verdict:
     """All API pods of the wanted revision answer."""
-    return _workloads(ConditionType.API_READY, [known.report("Deployment", ComponentName.API)])
+    return _workloads(ConditionType.API_READY, [*_stand_in(known), known.report("Deployment", ComponentName.API)])
 
 
 def backends_healthy(known: Known) -> Verdict:
@@ -226,6 +244,8 @@ def backends_healthy(known: Known) -> Verdict:
     Only what clients notice keeps the AIApp from being Ready: a model that nobody serves, an API that cannot answer.
     """
     type_ = ConditionType.BACKENDS_HEALTHY
+    if sleeping.sleeps(known.app):
+        return Verdict(type_, UNKNOWN, sleeping.SLEEPING, "not looked at while the app sleeps")
     health = known.facts.backends
     serving = known.facts.workloads.get(ObjectKey("Deployment", names.part(known.app.name, ComponentName.API)))
     if serving is None or serving.serving == 0:
@@ -254,6 +274,8 @@ def autoscaling_active(known: Known) -> Verdict | None:
     wanted = autoscaling.autoscaled(known.app.spec)
     if not wanted:
         return None
+    if sleeping.sleeps(known.app):
+        return Verdict(type_, UNKNOWN, sleeping.SLEEPING, "nothing is scaled while the app sleeps")
     found = {key: known.facts.autoscalers.get(names.part(known.app.name, *key)) for key in wanted}
     failed = [autoscaling.trouble(*key, hpa) for key, hpa in found.items() if hpa is not None and hpa.active is False]
     if failed:
@@ -296,7 +318,9 @@ def _workloads(type_: ConditionType, found: list[Report]) -> Verdict:
     """One condition over several workloads: the gravest gives the reason, all that are not ready the message."""
     waiting = [entry for entry in found if entry.cause is not None]
     if not waiting:
-        return Verdict(type_, TRUE, "Ready", "; ".join(entry.summary for entry in found))
+        words = "; ".join(entry.summary for entry in found)
+        asleep = any(entry.asleep for entry in found)
+        return Verdict(type_, FALSE, sleeping.SLEEPING, words) if asleep else Verdict(type_, TRUE, "Ready", words)
     causes = [entry.cause for entry in waiting if entry.cause is not None]
     worst = max(causes, key=lambda cause: cause.severity)
     return Verdict(type_, FALSE, worst.reason, "; ".join(entry.summary for entry in waiting), worst.severity)

@@ -12,7 +12,7 @@ from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError
-from aiapp_operator.status import backups, pressure, summary
+from aiapp_operator.status import backups, pressure, sleeping, summary
 from aiapp_operator.status.checks import FALSE, TRUE, UNKNOWN, Known, Verdict, reports, verdicts
 from aiapp_operator.status.fields import items, text
 
@@ -36,8 +36,13 @@ def evaluate(
         return _suspended(app, previous, now)
     known = Known.of(app, facts, plan, failure, previous=previous, now=now)
     found = backups.with_backups(known, verdicts(known))
-    conditions = [*_overall(found, failure), *found]
+    # What waits for its turn to sleep is not why it takes so long.
+    overall = _overall(sorted(found, key=lambda v: sleeping.sleeps(app) and v.reason == "Waiting"), failure)
+    if sleeping.sleeps(app) and overall[0].status is TRUE:
+        overall[0] = Verdict(ConditionType.READY, TRUE, sleeping.SLEEPING, sleeping.READY_WORDS)
+    conditions = [*overall, *found]
     status = summary.fields(known, reports(known))
+    status |= sleeping.fields(app, previous, now, ready=overall[0].status is TRUE)
     status["conditions"] = _stamped(conditions, app.generation, previous, now)
     return status
 
@@ -167,6 +172,9 @@ _PASSING = frozenset(
         "CopyingModel",
         "LoadingModel",
         "Restoring",
+        "FallingAsleep",
+        "Sleeping",
+        "Waking",
     }
 )
 

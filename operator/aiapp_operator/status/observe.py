@@ -30,6 +30,7 @@ from aiapp_operator.status.redact import last_line, redact
 
 _AUTOSCALER = "HorizontalPodAutoscaler"
 _WORKLOADS = frozenset({"Deployment", "StatefulSet"})
+_ENDED = frozenset({"Succeeded", "Failed"})
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.*?), used: .*?, limited: (.*)$", re.DOTALL)
 _FORBIDDEN = re.compile(r'^.*?\b(?:pods?|Pod) "[^"]*" is (?:forbidden|invalid): ', re.DOTALL)
 Selector = tuple[str, str]
@@ -73,6 +74,7 @@ def observe(
         autoscalers=_frozen({k.name: _autoscaler(k.name, c) for k, c in others.items() if k.kind == _AUTOSCALER}),
         clusters=_frozen({k.name: _cluster(k.name, c) for k, c in others.items() if k.kind == "Cluster"}),
         absent_kinds=absent_kinds,
+        fronts=_frozen({k.name: _front(c) for k, c in others.items() if k.kind == "Service"}),
         missing_secrets=frozenset(name for pod in living for name in pod_causes.missing_secrets(pod)),
         missing_keys=frozenset(pair for pod in living for pair in pod_causes.missing_keys(pod)),
         backends=backends,
@@ -127,6 +129,8 @@ def _workload(key: ObjectKey, child: Manifest, pods: list[Manifest], generated: 
         serving=sum(_is_ready(pod) for pod in living),
         cause=_worst([*(_cause(pod, generated) for pod in current), _refused(child)]),
         rotation=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_ROTATION, "")),
+        left=sum(text(pod, "status", "phase") not in _ENDED for pod in pods),
+        asleep=names.ANNOTATION_ASLEEP in mapping(child, "metadata", "annotations"),
     )
 
 
@@ -257,6 +261,10 @@ def _is_false(found: Mapping[str, object]) -> bool:
     return found.get("status") == "False"
 
 
+def _front(child: Manifest) -> str:
+    return text(child, "spec", "selector", names.LABEL_COMPONENT)
+
+
 def _claim(name: str, child: Manifest) -> Claim:
     uid = text(child, "metadata", "uid")
     return Claim(
@@ -285,4 +293,6 @@ def _cluster(name: str, child: Manifest) -> Cluster:
         rotation=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_ROTATION, "")),
         deleting=bool(text(child, "metadata", "deletionTimestamp")),
         secrets_made=bool(uid) and text(child, "metadata", "annotations", names.ANNOTATION_SECRETS) == uid,
+        asleep=text(child, "metadata", "annotations", names.ANNOTATION_HIBERNATION) == "on",
+        hibernated=condition(child, names.ANNOTATION_HIBERNATION).get("status") == "True",
     )

@@ -19,18 +19,21 @@ class Report:
     desired: int
     pods: int
     cause: Cause | None
+    asleep: bool = False  # it has no pods, as it should be
 
     @property
     def state(self) -> ComponentState:
         """For status.components."""
         if self.cause is None:
-            return ComponentState.READY
+            return ComponentState.SLEEPING if self.asleep else ComponentState.READY
         return ComponentState.PROGRESSING if self.cause.severity is Severity.PROGRESSING else ComponentState.FAILED
 
     @property
     def summary(self) -> str:
         """`llama: 0/1 pods: no node offers nvidia.com/gpu: 1 (2 nodes looked at)`."""
         name = self.label.rpartition("/")[2]
+        if self.asleep:
+            return f"{name}: asleep"
         counts = f"{name}: {self.ready}/{self.desired} pods"
         return counts if self.cause is None else f"{counts}: {self.cause.message}"
 
@@ -62,7 +65,8 @@ def report(label: str, intent: Intent, observed: Workload | None) -> Report:
 
 def _cause(intent: Intent, observed: Workload | None, ready: int) -> Cause | None:
     if intent.blocked:
-        return Cause(Severity.PROGRESSING, "Waiting", _blocked(intent, observed))
+        asleep = observed is not None and observed.asleep
+        return Cause(Severity.PROGRESSING, "Waking" if asleep else "Waiting", _blocked(intent, observed))
     if observed is None:
         return Cause(Severity.PROGRESSING, "Creating", "being created")
     other = intent.revision not in {None, observed.revision}
@@ -78,5 +82,7 @@ def _cause(intent: Intent, observed: Workload | None, ready: int) -> Cause | Non
 def _blocked(intent: Intent, observed: Workload | None) -> str:
     if intent.key.kind == "StatefulSet":
         return "waits for its volume to be created"
+    if observed is not None and observed.asleep:
+        return "waits for its turn to wake"
     serving = observed is not None and observed.serving > 0
     return f"{'the previous revision serves on' if serving else 'waits'} until the database is migrated"

@@ -39,10 +39,13 @@ def after(plan: Plan, *, ready: bool = True, job: JobState = JobState.COMPLETE, 
         if key.kind in {"Deployment", "StatefulSet"}:
             count = manifest["spec"].get("replicas", 1)
             up = count if ready else 0
-            workloads[key] = Workload(key, revision_of(manifest), count, True, count, up, up)
+            asleep = names.ANNOTATION_ASLEEP in manifest["metadata"].get("annotations", {})
+            workloads[key] = Workload(key, revision_of(manifest), count, True, count, up, up, left=count, asleep=asleep)
     jobs = [manifest for manifest in plan.apply if manifest["kind"] == "Job"]
+    services = [manifest for manifest in plan.apply if manifest["kind"] == "Service"]
     return Facts(
         keys=frozenset(object_key(manifest) for manifest in plan.apply),
+        fronts={m["metadata"]["name"]: m["spec"]["selector"][names.LABEL_COMPONENT] for m in services},
         workloads=workloads,
         jobs={
             manifest["metadata"]["name"]: Job(

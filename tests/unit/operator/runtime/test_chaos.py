@@ -22,6 +22,8 @@ FINAL = {
     "workers": [{"name": "emb", "queues": ["embeddings"]}],
     "networkPolicy": {"enabled": True},
     "suspend": False,
+    "state": "Running",
+    "sleep": {},
 }
 
 

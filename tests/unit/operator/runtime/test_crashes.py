@@ -36,6 +36,25 @@ async def adopt(world):
     await install(world)
 
 
+async def sleep(world):
+    """An AIApp that is Ready is set to sleep."""
+    await install(world)
+    process = world.start()
+    await world.settle()
+    await process.stop()
+    world.edit_app(state="Sleeping")
+
+
+async def wake(world):
+    """An AIApp that sleeps is woken, with another image."""
+    await install(world)
+    world.edit_app(state="Sleeping", api={"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})
+    process = world.start()
+    await world.settle()
+    await process.stop()
+    world.edit_app(state=None, image="service:2")
+
+
 @cache
 @virtual_time
 async def undisturbed(story):
@@ -60,7 +79,7 @@ async def disturbed(story, *writes):
         return snapshot(world.server)
 
 
-@pytest.mark.parametrize(("story", "every"), [(install, 1), (change, 1), (adopt, 5)])
+@pytest.mark.parametrize(("story", "every"), [(install, 1), (change, 1), (adopt, 5), (sleep, 2), (wake, 2)])
 def test_a_crash_at_any_write_changes_nothing_about_the_end(story, every):
     end, writes = undisturbed(story)
     assert writes > 5

@@ -27,6 +27,8 @@ class Controllers:
         self._server = server
         self._rng = rng
         self._names = 0
+        # How many pods autoscalers find right, by the name of the workload; else as few as they may.
+        self.demand: dict[str, int] = {}
         self._work: dict[str, Callable[[Manifest], None]] = {
             "PersistentVolumeClaim": self._bind,
             "Deployment": self._scale,
@@ -34,6 +36,7 @@ class Controllers:
             "Job": self._complete,
             "Pod": self._start,
             "Cluster": self._replicate,
+            "HorizontalPodAutoscaler": self._autoscale,
         }
 
     async def run(self) -> None:
@@ -112,10 +115,26 @@ class Controllers:
 
     def _replicate(self, cluster: Manifest) -> None:
         """CloudNativePG: the instances run at once; whoever says otherwise is not contradicted."""
-        if not cluster.get("status"):
-            count = cluster["spec"]["instances"]
-            phase = "Cluster in healthy state"
-            self._say(cluster, {"phase": phase, "readyInstances": count, "currentPrimary": "1", "targetPrimary": "1"})
+        hibernates = (cluster["metadata"].get("annotations") or {}).get("cnpg.io/hibernation") == "on"
+        status = cluster.get("status") or {}
+        if not status or hibernates != bool(status.get("conditions")):
+            told = {"phase": "Cluster in healthy state", "currentPrimary": "1", "targetPrimary": "1"}
+            asleep = [{"type": "cnpg.io/hibernation", "status": "True"}] if hibernates else []
+            ready = 0 if hibernates else cluster["spec"]["instances"]
+            self._say(cluster, {**told, "readyInstances": ready, "conditions": asleep})
+
+    def _autoscale(self, autoscaler: Manifest) -> None:
+        """Within its bounds, as Kubernetes does it: nothing at all for a workload without pods."""
+        spec, meta = autoscaler["spec"], autoscaler["metadata"]
+        name = spec["scaleTargetRef"]["name"]
+        target = self._server.get("Deployment", name, meta["namespace"])
+        if target is None or target["spec"]["replicas"] == 0:
+            off = {"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}
+            self._say(autoscaler, {"conditions": [off]})
+            return
+        wanted = min(max(self.demand.get(name, 0), spec["minReplicas"]), spec["maxReplicas"])
+        self._server.change(place_of(target), lambda live: live["spec"].update(replicas=wanted), _MANAGER)
+        self._say(autoscaler, {"conditions": [{"type": "ScalingActive", "status": "True"}]})
 
     def _start(self, pod: Manifest) -> None:
         """One step of a pod's life: it waits for its Secrets, then runs; a migration runs to its end."""

@@ -21,6 +21,9 @@ _SPECS: tuple[Manifest, ...] = (
     {"workers": []},
     {"networkPolicy": {"enabled": False}},
     {"networkPolicy": {"enabled": True}},
+    {"state": "Sleeping"},
+    {"state": "Sleeping", "sleep": {"databases": "KeepRunning"}},
+    {"state": "Running"},
     {"suspend": True},
     {"suspend": False},
 )

@@ -23,7 +23,8 @@ def defaulted(manifest: Manifest) -> Manifest:
     if kind == "Service":
         return {**manifest, "spec": {"clusterIP": "10.0.0.1", "sessionAffinity": "None", **manifest["spec"]}}
     if kind == "Deployment":
-        return {**manifest, "spec": {"progressDeadlineSeconds": 600, "revisionHistoryLimit": 10, **manifest["spec"]}}
+        defaults = {"replicas": 1, "progressDeadlineSeconds": 600, "revisionHistoryLimit": 10}
+        return {**manifest, "spec": {**defaults, **manifest["spec"]}}
     if kind == "PersistentVolumeClaim":
         return {**manifest, "spec": {"volumeMode": "Filesystem", **manifest["spec"]}}
     return manifest

@@ -82,6 +82,15 @@ class World:
         """kubectl delete; what it owned goes later, by garbage collection."""
         self.server.delete(Place("AIApp", NAMESPACE, name))
 
+    def load(self, name: str, pods: int) -> None:
+        """From now on an autoscaler finds that many pods of a workload right; within its bounds."""
+        self._controllers.demand[name] = pods
+
+        def notice(live: Manifest) -> None:
+            live["metadata"].setdefault("annotations", {})["simulated/load"] = str(pods)
+
+        self.server.change(Place("HorizontalPodAutoscaler", NAMESPACE, name), notice, "prometheus")
+
     def app(self, name: str = "shop") -> Manifest:
         found = self.server.get("AIApp", name)
         assert found is not None
