@@ -11,6 +11,7 @@ from aiapp_service.http.counting import Counting
 from aiapp_service.http.errors import ApiError, from_http_exception
 from aiapp_service.http.shapes import error_response
 from aiapp_service.pipeline.call import REQUEST_ID, Call
+from aiapp_service.telemetry.logs import FIELDS
 from aiapp_service.telemetry.metrics import Metrics
 
 log = logging.getLogger("aiapp_service.access")
@@ -90,4 +91,6 @@ def _write(request: web.Request, call: Call, status: int) -> None:
         "milliseconds": round(1000 * call.seconds, 1),
     }
     # As `log.info` does it, without looking for the line of code that this is.
-    log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, "request", (), None, extra=fields))
+    record = log.makeRecord(log.name, logging.INFO, __file__, 0, "request", (), None)
+    record.__dict__ |= {**fields, FIELDS: fields}
+    log.handle(record)

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiapp_service.http.errors import ApiError
+from aiapp_service.llm.chat_answer import thoughts_in
 from aiapp_service.llm.usage import Usage, usage_of
 from aiapp_service.responses import ids, items
 from aiapp_service.responses.items import COMPLETED, INCOMPLETE, Item
 
 # Why a model stopped short, in the words of either API.
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
-# Servers disagree on the name of what a model thought.
-_THOUGHTS = ("reasoning_content", "reasoning")
 
 
 def respond(document: Mapping[str, Any], body: bytes, searches: Sequence[Item] = ()) -> dict[str, Any]:
@@ -88,11 +87,6 @@ def usage_fields(usage: Usage | None) -> Item | None:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.input + usage.output,
     }
-
-
-def thoughts_in(message: Mapping[str, Any]) -> str:
-    """What a message, or a piece of one, tells of the model's reasoning."""
-    return next((text for field in _THOUGHTS if isinstance(text := message.get(field), str) and text), "")
 
 
 def logprobs_in(choice: Mapping[str, Any]) -> list[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiapp_service.http.errors import ApiError
+from aiapp_service.llm.chat_answer import thoughts_in
 from aiapp_service.llm.sse import DONE, Splitter, data_of
 from aiapp_service.llm.usage import Usage, usage_of
 from aiapp_service.responses import answer, ids, items
@@ -101,7 +102,7 @@ class ResponseStream:
         if delta.get(MARK):
             written += [self._search(call) for call in self._searches[self._told :]]
             self._told = len(self._searches)
-        if thoughts := answer.thoughts_in(delta):
+        if thoughts := thoughts_in(delta):
             written += [self._think(thoughts)]
         if text := delta.get("content"):
             message, opened = self._message()

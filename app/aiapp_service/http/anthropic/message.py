@@ -4,14 +4,19 @@ import json
 import uuid
 from typing import Any
 
+from aiapp_service.llm.chat_answer import thoughts_in
+
 _STOPS = {"length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use", "content_filter": "refusal"}
 
 
-def stop_of(choice: dict[str, Any]) -> dict[str, Any]:
-    """Why it ended. Only some servers tell the stop sequence that they met."""
+def stop_of(choice: dict[str, Any], *, calls: bool) -> dict[str, Any]:
+    """Why it ended, with tool calls or without. Only some servers tell the stop sequence that they met."""
     met = choice.get("stop_reason")
     if choice.get("finish_reason") == "stop" and isinstance(met, str):
         return {"stop_reason": "stop_sequence", "stop_sequence": met}
+    if calls and choice.get("finish_reason") == "stop":
+        # What some servers say of every answer; clients would not run the tools.
+        return {"stop_reason": "tool_use", "stop_sequence": None}
     return {"stop_reason": _STOPS.get(str(choice.get("finish_reason")), "end_turn"), "stop_sequence": None}
 
 
@@ -45,8 +50,7 @@ def message_of(completion: dict[str, Any], *, thoughts: bool) -> dict[str, Any]:
     choice = completion["choices"][0]
     said = choice["message"]
     content: list[dict[str, Any]] = []
-    thought = said.get("reasoning_content")
-    if thoughts and thought:
+    if thoughts and (thought := thoughts_in(said)):
         content.append({"type": "thinking", "thinking": thought, "signature": ""})
     if text := said.get("content") or said.get("refusal"):
         content.append({"type": "text", "text": text})
@@ -57,7 +61,7 @@ def message_of(completion: dict[str, Any], *, thoughts: bool) -> dict[str, Any]:
         "role": "assistant",
         "model": completion.get("model"),
         "content": content,
-        **stop_of(choice),
+        **stop_of(choice, calls=bool(said.get("tool_calls"))),
         "usage": usage_of(completion.get("usage")),
     }
 

@@ -7,8 +7,10 @@ import json
 from typing import Any
 
 from aiapp_service.http.anthropic.errors import error_document
-from aiapp_service.http.anthropic.message import call_id, id_of, stop_of, usage_of
+from aiapp_service.http.anthropic.message import id_of, stop_of, usage_of
+from aiapp_service.http.anthropic.tool_calls import ToolCalls
 from aiapp_service.http.errors import ApiError
+from aiapp_service.llm.chat_answer import thoughts_in
 from aiapp_service.llm.sse import DONE, Splitter, data_of
 
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -23,9 +25,10 @@ class MessageStream:
         self._splitter = Splitter()
         self._begun = False
         self._blocks = 0
-        self._open: tuple[str, int] | None = None  # kind, and the number of the tool call where it is one
-        self._calls: dict[int, int] = {}  # number of a tool call -> of its block
-        self._stop: dict[str, Any] = {"stop_reason": "end_turn", "stop_sequence": None}
+        self._open = ""  # the kind of the last block, as long as it goes on
+        self._calls = ToolCalls()
+        self._call_block = 0  # of the one that is being told
+        self._finish: dict[str, Any] = {}
         self._usage: Any = None
 
     def feed(self, events: bytes) -> bytes:
@@ -57,14 +60,15 @@ class MessageStream:
             if choice.get("index", 0) != 0:
                 continue
             delta = choice.get("delta") or {}
-            if self._thoughts and delta.get("reasoning_content"):
-                made += self._says("thinking", "thinking_delta", delta["reasoning_content"])
+            if self._thoughts and (thought := thoughts_in(delta)):
+                made += self._says("thinking", "thinking_delta", thought)
             if text := delta.get("content") or delta.get("refusal"):
                 made += self._says("text", "text_delta", text)
             for call in delta.get("tool_calls") or []:
-                made += self._calls_tool(call)
+                self._calls.take(call)
+            made += self._calls_tools()
             if choice.get("finish_reason"):
-                self._stop = stop_of(choice)
+                self._finish = choice
         return made
 
     def _begin(self, chunk: dict[str, Any]) -> bytes:
@@ -83,45 +87,43 @@ class MessageStream:
 
     def _says(self, kind: str, delta: str, text: str) -> list[bytes]:
         made: list[bytes] = []
-        if self._open != (kind, 0):
+        if self._open != kind:
             empty = {"type": kind, kind: "", **({"signature": ""} if kind == "thinking" else {})}
-            made = self._opens((kind, 0), empty)
+            made = self._opens(empty)
         return [*made, self._delta(self._blocks - 1, {"type": delta, kind: text})]
 
-    def _calls_tool(self, call: dict[str, Any]) -> list[bytes]:
-        number, function = call.get("index") or 0, call.get("function") or {}
-        made: list[bytes] = []
-        if number not in self._calls:
-            use: dict[str, Any] = {
-                "type": "tool_use",
-                "id": call_id(call.get("id")),
-                "name": function.get("name"),
-                "input": {},
-            }
-            made = self._opens(("tool_use", number), use)
-            self._calls[number] = self._blocks - 1
-        if arguments := function.get("arguments"):
-            made.append(self._delta(self._calls[number], {"type": "input_json_delta", "partial_json": arguments}))
+    def _calls_tools(self, *, at_the_end: bool = False) -> list[bytes]:
+        made = self._arguments()
+        while (call := self._calls.next(at_the_end=at_the_end)) is not None:
+            made += self._opens({"type": "tool_use", "id": call.id, "name": call.name, "input": {}})
+            self._call_block = self._blocks - 1
+            made += self._arguments()
         return made
 
-    def _opens(self, what: tuple[str, int], block: dict[str, Any]) -> list[bytes]:
+    def _arguments(self) -> list[bytes]:
+        text = self._calls.arguments()
+        return [self._delta(self._call_block, {"type": "input_json_delta", "partial_json": text})] if text else []
+
+    def _opens(self, block: dict[str, Any]) -> list[bytes]:
         made = self._closes()
-        self._open = what
+        self._open = block["type"]
         self._blocks += 1
         return [*made, _event({"type": "content_block_start", "index": self._blocks - 1, "content_block": block})]
 
     def _closes(self) -> list[bytes]:
-        if self._open is None:
+        if not self._open:
             return []
-        self._open = None
+        self._open = ""
         return [_event({"type": "content_block_stop", "index": self._blocks - 1})]
 
     def _delta(self, index: int, delta: dict[str, Any]) -> bytes:
         return _event({"type": "content_block_delta", "index": index, "delta": delta})
 
     def _done(self) -> list[bytes]:
-        end = {"type": "message_delta", "delta": self._stop, "usage": usage_of(self._usage)}
-        return [*self._closes(), _event(end), _event({"type": "message_stop"})]
+        made = self._calls_tools(at_the_end=True)
+        stop = stop_of(self._finish, calls=self._calls.any)
+        end = {"type": "message_delta", "delta": stop, "usage": usage_of(self._usage)}
+        return [*made, *self._closes(), _event(end), _event({"type": "message_stop"})]
 
 
 def _event(document: dict[str, Any]) -> bytes:

@@ -8,7 +8,14 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from aiapp_service.config import CacheConfig, ExactCacheConfig
+from aiapp_service.config import (
+    BackendConfig,
+    CacheConfig,
+    ExactCacheConfig,
+    ProviderConfig,
+    ProviderKind,
+    ResponsesMode,
+)
 from tests.integration.service.conftest import Serve, Service
 from tests.integration.service.ledgers import Books, consuming
 from tests.integration.service.retrieval.keeping import Keeping, app, filled
@@ -199,3 +206,22 @@ async def test_the_store_of_another_tenant_is_not_there(serve: Serve, keeping: K
     async with library(serve, keeping, Librarian()) as (api, _, tool, _):
         with pytest.raises(openai.NotFoundError):
             await api.sdk("key-bob").responses.create(model="chat", input="owls?", tools=[tool])  # type: ignore[list-item]
+
+
+async def test_files_are_searched_here_whoever_answers(serve: Serve, keeping: Keeping) -> None:
+    """Also where the backend has responses, and perhaps a tool of that name: it knows nothing of our files."""
+    model = Librarian()
+    async with model.running() as url:
+        wanted = keeping.config(url)
+        native = ProviderConfig(
+            name="native", kind=ProviderKind.OPENAI_COMPATIBLE, base_url=url, responses=ResponsesMode.RELAY
+        )
+        chat = wanted.models[0].model_copy(update={"backends": (BackendConfig(provider="native", model="m"),)})
+        changed = {"providers": (*wanted.providers, native), "models": (chat, *wanted.models[1:])}
+        async with app(serve, wanted.model_copy(update=changed)) as api:
+            client = api.sdk("key-alice")
+            store, _ = await filled(client, {"owls.txt": OWLS})
+            tool: Any = {"type": "file_search", "vector_store_ids": [store.id]}
+            response = await client.responses.create(model="chat", input="When do owls hunt?", tools=[tool])
+            assert [item.type for item in response.output] == ["file_search_call", "message"]
+            assert response.output_text == SAID
