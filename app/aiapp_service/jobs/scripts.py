@@ -73,7 +73,7 @@ class LineScript:
         try:
             return await self._line.ask("EVALSHA", self._script.sha, *words)
         except NoScriptError:
-            return await self._line.ask("EVAL", self._script.script, *words)
+            return await self._line.ask("EVAL", str(self._script.script), *words)
 
 
 def _texts(answer: Any) -> Any:
