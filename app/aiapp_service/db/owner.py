@@ -1,15 +1,16 @@
 """Which AIApp the tables of a database belong to, where people choose the database: two would mix their tenants.
 
-It is said in a table of the schema that the tables are in, made by whoever migrates first.
+It is said in a table of the schema that the tables are in, made by whoever migrates first. That need not be the first
+schema of the search_path: tables that are there already are found further down in it, and would be used.
 """
 
 from sqlalchemy import Connection, text
 
 TABLE = "aiapp_owner"
-_SCHEMA = "SELECT current_schema()"
-_MADE = f"CREATE TABLE IF NOT EXISTS {TABLE} (app text PRIMARY KEY)"
-_OWNER = f"SELECT app FROM {TABLE}"  # noqa: S608  # made of constants
-_CLAIM = f"INSERT INTO {TABLE} (app) VALUES (:app)"  # noqa: S608  # as above
+_SCHEMA = """
+    SELECT coalesce((SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass('alembic_version')),
+        quote_ident(current_schema()))
+"""
 
 
 class SomebodyElses(Exception):
@@ -17,22 +18,22 @@ class SomebodyElses(Exception):
 
 
 def claim(connection: Connection, app: str) -> None:
-    """Make the schema that `connection` works in `app`'s, if it is nobody's.
+    """Make the tables that `connection` sees, or would make, `app`'s, if they are nobody's.
 
     Raises:
-        SomebodyElses: it is another one's.
+        SomebodyElses: they are another one's.
     """
     schema = connection.scalar(text(_SCHEMA))
     if schema is None:
-        raise SomebodyElses("postgres.external: there is no schema of the search_path in this database: create it")
-    connection.execute(text(_MADE))
-    owner = connection.scalar(text(_OWNER))
+        raise SomebodyElses("postgres.external: no schema of the search_path is there in this database: create one")
+    table = f"{schema}.{TABLE}"
+    connection.execute(text(f"CREATE TABLE IF NOT EXISTS {table} (app text PRIMARY KEY)"))
+    owner = connection.scalar(text(f"SELECT app FROM {table}"))  # noqa: S608  # quoted by PostgreSQL
     if owner is None:
-        connection.execute(text(_CLAIM), {"app": app})
+        connection.execute(text(f"INSERT INTO {table} (app) VALUES (:app)"), {"app": app})  # noqa: S608  # as above
     elif owner != app:
-        # The transaction is rolled back, and the table with it if it is new.
         raise SomebodyElses(
-            f"postgres.external: schema {schema} of this database is used by the AIApp {owner}: give each AIApp a"
-            f" database of its own, or a schema (?options=-csearch_path%3DSCHEMA in its URL); if {owner} is gone for"
-            f" good, run: DROP TABLE {schema}.{TABLE}"
+            f"postgres.external: the tables in schema {schema} are those of the AIApp {owner}: give each AIApp a"
+            f" database of its own, or a schema and no other's (?options=-csearch_path%3DSCHEMA in its URL); if"
+            f" {owner} is gone for good, run: DROP TABLE {table}"
         )

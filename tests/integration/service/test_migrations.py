@@ -128,14 +128,17 @@ def test_tables_of_another_app_are_refused_with_the_remedy(database, url_file, r
     assert migrate(url_file, result_file, app="shop/other") == 1
     said = result_file.read_text()
     assert said.startswith(
-        "not migrated: postgres.external: schema public of this database is used by the AIApp shop/web"
+        "not migrated: postgres.external: the tables in schema public are those of the AIApp shop/web"
     )
     assert "search_path" in said
     remedy = said.rpartition("run: ")[2]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA other")
-    # The first remedy: a schema of its own.
+    # The first remedy: a schema of its own, and not the other one's behind it, whose tables would be found.
     plain = url_file.read_text().strip()
+    url_file.write_text(f"{plain}?options=-csearch_path%3Dother,public")
+    assert migrate(url_file, result_file, app="shop/other") == 1
+    assert "the tables in schema public" in result_file.read_text()
     url_file.write_text(f"{plain}?options=-csearch_path%3Dother")
     assert migrate(url_file, result_file, app="shop/other") == 0, result_file.read_text()
     with psycopg.connect(database, autocommit=True) as connection:
