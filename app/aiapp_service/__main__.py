@@ -114,7 +114,10 @@ def worker(path: Path | None, host: str, port: int, name: str) -> None:
 @click.option(
     "--url-file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File with a postgresql:// URL."
 )
-def migrate(url_file: Path) -> None:
+@click.option(
+    "--app", default="", envvar="AIAPP_DATABASE_OF", help="NAMESPACE/NAME; a database that is another's is refused."
+)
+def migrate(url_file: Path, app: str) -> None:
     """Bring the database to the schema of this version."""
     from aiapp_service.db.migrate import end_on_sigterm
     from aiapp_service.db.migrate import migrate as bring_up_to_date
@@ -122,7 +125,7 @@ def migrate(url_file: Path) -> None:
 
     set_up(os.environ.get("LOG_LEVEL", "INFO"))
     end_on_sigterm()
-    sys.exit(bring_up_to_date(url_file))
+    sys.exit(bring_up_to_date(url_file, app=app))
 
 
 @main.command()

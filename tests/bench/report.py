@@ -27,6 +27,14 @@ def cpu_seconds(pid: int) -> float:
     return ticks / 100.0
 
 
+def cpu_below(pid: int) -> float:
+    """CPU time of a process and its children, of those that have ended, too."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ended = (int(fields[13]) + int(fields[14])) / 100.0
+    return cpu_seconds(pid) + ended + sum(cpu_seconds(int(child)) for child in children)
+
+
 def busy_seconds(core: int) -> float:
     """For how long a core was not idle since the machine was started."""
     for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():

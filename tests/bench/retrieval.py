@@ -17,7 +17,7 @@ from tests.bench.retrieval_ingestion import ingestion
 from tests.bench.retrieval_quality import quality
 from tests.bench.retrieval_search import search
 from tests.integration.servers.objects import object_server
-from tests.integration.servers.postgres import postgres, programs_with_vector
+from tests.integration.servers.postgres import Postgres, postgres, programs_with_vector
 from tests.integration.servers.redis import redis_server
 
 PARTS = ("ingestion", "quality", "search")
@@ -41,16 +41,16 @@ def main(parts: tuple[str, ...]) -> None:
             assert migrate(url_file, folder / "result") == 0
             if "ingestion" in parts:
                 ingestion(folder, url_file, server, redis, objects)
-            asyncio.run(_searches(url_file, url_file.read_text(), parts))
+            asyncio.run(_searches(url_file, url_file.read_text(), server, parts))
 
 
-async def _searches(url_file: Path, url: str, parts: tuple[str, ...]) -> None:
+async def _searches(url_file: Path, url: str, server: Postgres, parts: tuple[str, ...]) -> None:
     database = Database(DatabaseConfig(url_file=url_file))
     try:
         if "quality" in parts:
             await quality(database, url)
         if "search" in parts:
-            await search(database, url)
+            await search(database, url, server)
     finally:
         await database.close()
 

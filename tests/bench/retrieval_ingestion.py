@@ -23,7 +23,7 @@ from aiapp_service.config import (
 from aiapp_service.jobs.queue import JobQueue, NewJob
 from aiapp_service.jobs.redis import connect
 from aiapp_service.storage.objects import ObjectStore
-from tests.bench.report import cpu_seconds, peak_mebibytes, tell
+from tests.bench.report import cpu_below, cpu_seconds, peak_mebibytes, tell
 from tests.integration.servers.objects import ObjectServer
 from tests.integration.servers.postgres import Postgres
 from tests.integration.servers.processes import free_port
@@ -68,25 +68,17 @@ def _measure(config: ServiceConfig, url: str, worker: int, postgres: Postgres) -
         # The first ones warm it up.
         asyncio.run(_enqueue(config, range(DOCUMENTS, DOCUMENTS + 20)))
         _until(connection, 20)
-        cpu, theirs, begun = cpu_seconds(worker), _cpu_below(postgres.server.pid), time.perf_counter()
+        cpu, theirs, begun = cpu_seconds(worker), cpu_below(postgres.server.pid), time.perf_counter()
         asyncio.run(_enqueue(config, range(DOCUMENTS)))
         _until(connection, DOCUMENTS + 20)
         seconds = time.perf_counter() - begun
         used = cpu_seconds(worker) - cpu
-        used_there = _cpu_below(postgres.server.pid) - theirs
+        used_there = cpu_below(postgres.server.pid) - theirs
     tell("ingestion", [DOCUMENTS / seconds], "documents/s", "2 kB each, one worker process, Mock embedder; aim: 200")
     tell("ingestion_cpu", [1000 * used / DOCUMENTS], "ms of the worker's CPU a document")
     tell("ingestion_postgres_cpu", [1000 * used_there / DOCUMENTS], "ms of PostgreSQL's CPU a document")
     tell("ingestion_on_a_core", [DOCUMENTS / used], "documents/s", "if the worker had a core of its own")
     tell("ingestion_memory", [peak_mebibytes(worker)], "MiB, the worker's peak")
-
-
-def _cpu_below(pid: int) -> float:
-    """Of a process and its children, ended ones too."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    ended = (int(fields[13]) + int(fields[14])) / 100.0
-    return cpu_seconds(pid) + ended + sum(cpu_seconds(int(child)) for child in children)
 
 
 def _until(connection: psycopg.Connection, count: int) -> None:

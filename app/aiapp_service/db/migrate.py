@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 
 from aiapp_service.db import semantic_cache, vector_stores
 from aiapp_service.db.connect import CONNECT_SECONDS, WrongUrl, connection_string, read_url, retrying
+from aiapp_service.db.owner import SomebodyElses, claim
 from aiapp_service.telemetry.logs import without_secrets
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,17 @@ class MigrationFailed(Exception):
         self.migration = migration
 
 
-def migrate(url_file: Path, result_file: Path = RESULT_FILE, migrations: Path = MIGRATIONS) -> int:
-    """Migrate; gives the exit code, and writes the result, or the error on one line without secrets."""
+def migrate(url_file: Path, result_file: Path = RESULT_FILE, migrations: Path = MIGRATIONS, app: str = "") -> int:
+    """Migrate; gives the exit code, and writes the result, or the error on one line without secrets.
+
+    With `app` the tables have to be that one's, or nobody's.
+    """
     try:
-        reached = _migrate(connection_string(read_url(url_file)), ScriptDirectory(str(migrations)))
+        reached = _migrate(connection_string(read_url(url_file)), ScriptDirectory(str(migrations)), app)
     except MigrationFailed as error:
         return _failed(result_file, f"migration {error.migration} failed", error.__cause__ or error)
+    except SomebodyElses as error:
+        return _failed(result_file, "not migrated", error)
     except (WrongUrl, OSError, psycopg.Error, SQLAlchemyError, CommandError) as error:
         return _failed(result_file, "migration failed", error)
     log.info("migrated", extra={"revision": reached})
@@ -78,11 +84,14 @@ def latest() -> str:
     return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
 
 
-def _migrate(conninfo: str, scripts: ScriptDirectory) -> str:
+def _migrate(conninfo: str, scripts: ScriptDirectory, app: str) -> str:
     engine = create_engine("postgresql+psycopg://", creator=lambda: _connect(conninfo), poolclass=NullPool)
     with engine.connect() as connection:
         _notice_our_death(connection)
         _lock(connection)
+        if app:
+            claim(connection, app)
+            connection.commit()
         return _upgrade(connection, scripts)
 
 

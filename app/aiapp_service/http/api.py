@@ -26,6 +26,7 @@ from aiapp_service.http.openai import OpenAIApi
 from aiapp_service.http.probes import add_probes
 from aiapp_service.http.responses import ResponsesApi
 from aiapp_service.http.server import listen, stop_signals
+from aiapp_service.http.uploads import UploadsApi
 from aiapp_service.http.usage import UsageApi
 from aiapp_service.http.vector_store_files import VectorStoreFilesApi
 from aiapp_service.http.vector_stores import VectorStoresApi
@@ -57,7 +58,9 @@ def application(
     MessagesApi(gateway, metrics).add_to(app)
     ResponsesApi(gateway, metrics).add_to(app)
     UsageApi(around.database, gateway).add_to(app)
-    FilesApi(around.files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE).add_to(app)
+    files = FilesApi(around.files, gateway, NO_DATABASE if config.object_store is not None else NO_OBJECT_STORE)
+    files.add_to(app)
+    UploadsApi(files, gateway).add_to(app)
     JobsApi(around.queues, gateway).add_to(app)
     BatchesApi(around).add_to(app)
     FineTuningApi(gateway, around).add_to(app)

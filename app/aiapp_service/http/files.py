@@ -27,7 +27,7 @@ _UNAVAILABLE = "files_unavailable"
 MOST_UPLOADS = 16
 WAIT_SECONDS = 20.0
 MOST_LISTED = 10_000
-_EXPIRY_SECONDS = (3600, 30 * 24 * 3600)
+EXPIRY_SECONDS = (3600, 30 * 24 * 3600)
 _URL_SECONDS = (60, 24 * 3600)
 _FIELDS = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
 NO_OBJECT_STORE = "files are not kept: this app has no object store; give it one with spec.objectStore"
@@ -54,17 +54,17 @@ class FilesApi:
 
     async def upload(self, request: web.Request) -> web.Response:
         """POST /v1/files: file, purpose, expires_after; in any order."""
-        files, most = self._kept(), self._gateway.current.config.files.max_bytes
+        files, most = self.kept(), self._gateway.current.config.files.max_bytes
         form.refuse_what_is_too_large(request, most)
         with answered(most):
-            async with self._one_of_few(), files.draft(request[CALL].principal.tenant) as draft:
+            async with self.one_of_few(), files.draft(request[CALL].principal.tenant) as draft:
                 fields = await _received(request, draft, most)
                 purpose, expires_after = _purpose(fields, draft.head), _expires_after(fields)
                 return web.json_response(document(await draft.keep(purpose, expires_after)))
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /v1/files?purpose=&limit=&order=&after="""
-        files, query = self._kept(), request.query
+        files, query = self.kept(), request.query
         newest_first = pages.is_newest_first(query)
         limit = pages.limit_of(query, MOST_LISTED, MOST_LISTED)
         with answered():
@@ -85,7 +85,7 @@ class FilesApi:
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /v1/files/ID."""
-        files, id_ = self._kept(), request.match_info["id"]
+        files, id_ = self.kept(), request.match_info["id"]
         with answered():
             await files.delete(request[CALL].principal.tenant, id_)
         return web.json_response({"id": id_, "object": "file", "deleted": True})
@@ -94,31 +94,32 @@ class FilesApi:
         """GET /v1/files/ID/content; with Range a part of it."""
         from aiapp_service.http.file_content import send  # noqa: PLC0415  # loads the driver
 
-        files, file = self._kept(), await self._asked(request)
+        files, file = self.kept(), await self._asked(request)
         with answered():
             return await send(request, files, file)
 
     async def url(self, request: web.Request) -> web.Response:
         """GET /v1/files/ID/url?expires_in=SECONDS: who has the address needs no key until it expires."""
-        files, file = self._kept(), await self._asked(request)
+        files, file = self.kept(), await self._asked(request)
         seconds = pages.number(request.query.get("expires_in", "3600"), "expires_in", _URL_SECONDS)
         with answered():
             address = await files.url(file, seconds)
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
         return web.json_response({"object": "file.url", "url": address, "expires_at": int(expires.timestamp())})
 
-    def _kept(self) -> "Files":
+    def kept(self) -> "Files":
+        """Raises ApiError where there are none."""
         if self._files is None:
             raise lacking(self._missing, "files_not_kept")
         return self._files
 
     async def _asked(self, request: web.Request) -> "File":
-        files = self._kept()
+        files = self.kept()
         with answered():
             return await files.get(request[CALL].principal.tenant, request.match_info["id"])
 
     @asynccontextmanager
-    async def _one_of_few(self) -> AsyncIterator[None]:
+    async def one_of_few(self) -> AsyncIterator[None]:
         """Memory is for so many uploads at once; others wait, with their bodies unread."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
@@ -168,7 +169,7 @@ def _expires_after(fields: dict[str, str]) -> timedelta | None:
         return None
     if fields.get("expires_after[anchor]") != "created_at":
         raise bad_request("expires_after.anchor has to be created_at", "expires_after")
-    return timedelta(seconds=pages.number(seconds or "", "expires_after.seconds", _EXPIRY_SECONDS))
+    return timedelta(seconds=pages.number(seconds or "", "expires_after.seconds", EXPIRY_SECONDS))
 
 
 def document(file: "File") -> dict[str, Any]:

@@ -75,6 +75,16 @@ def too_large(most_bytes: int) -> ApiError:
     return ApiError(413, message, param="file", code="file_too_large", headers={"Connection": "close"})
 
 
+def is_filename(name: str) -> bool:
+    """Whether a file may be called that."""
+    return bool(name) and name.isprintable() and len(name) <= MOST_NAME and not _PATH.search(name)
+
+
+def is_media_type(text: str) -> bool:
+    """Whether it is one, without parameters."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
+
+
 async def _text(part: BodyPartReader, pace: Pace) -> str:
     found = bytearray()
     while chunk := await pace.next(part.read_chunk(CHUNK_BYTES)):
@@ -87,10 +97,10 @@ async def _text(part: BodyPartReader, pace: Pace) -> str:
 def _file(part: BodyPartReader, pace: Pace) -> FilePart:
     name = part.name or ""
     filename = _PATH.split(part.filename or "")[-1]
-    if not filename or not filename.isprintable() or len(filename) > MOST_NAME:
+    if not is_filename(filename):
         raise bad_request(f"{name} needs a file name of at most {MOST_NAME} characters", name)
     told = part.headers.get("Content-Type", "").partition(";")[0].strip()
-    if not _MEDIA_TYPE.fullmatch(told):
+    if not is_media_type(told):
         told = mimetypes.guess_type(filename)[0] or "application/octet-stream"
     return FilePart(name, filename, told, _chunks(part, pace))
 

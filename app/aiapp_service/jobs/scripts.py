@@ -73,8 +73,7 @@ class LineScript:
         try:
             return await self._line.ask("EVALSHA", self._script.sha, *words)
         except NoScriptError:
-            text = self._script.script
-            return await self._line.ask("EVAL", text if isinstance(text, str) else bytes(text), *words)
+            return await self._line.ask("EVAL", str(self._script.script), *words)
 
 
 def _texts(answer: Any) -> Any:

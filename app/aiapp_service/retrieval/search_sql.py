@@ -18,7 +18,7 @@ _RANK = 60
 _CANDIDATES = 4
 _LEAST_CANDIDATES = 40
 # A word that is everywhere finds everything: so many chunks are weighed, no more.
-MOST_WEIGHED = 2_000
+MOST_WEIGHED = 1_000
 
 Statement = tuple[sql.Composed, dict[str, object]]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 # Chunks that are expected to have one of the words, before the frequent ones are only weighed, not looked for.
-ENOUGH = 1_000
+ENOUGH = 500
 _CLASSES = "ABCD"
 # A word that is everywhere still says a little.
 _LEAST_WEIGHT = 0.05

@@ -38,7 +38,7 @@ class File:
     expires_at: datetime | None
 
 
-_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, File.__dataclass_fields__))
+COLUMNS = sql.SQL(", ").join(map(sql.Identifier, File.__dataclass_fields__))
 
 
 class FileRows:
@@ -61,13 +61,13 @@ class FileRows:
         statement = sql.SQL(
             "UPDATE files SET status = 'processed', purpose = %s, bytes = %s, sha256 = %s, changed_at = now(),"
             " expires_at = created_at + %s WHERE id = %s AND status = 'uploading' RETURNING {}"
-        ).format(_COLUMNS)
+        ).format(COLUMNS)
         rows = await self._run(statement, (purpose, size, sha256, expires_after, id_))
         return File(*rows[0]) if rows else None
 
     async def get(self, tenant: str, id_: str) -> File | None:
         """One that is there."""
-        statement = sql.SQL("SELECT {} FROM files WHERE id = %s AND tenant = %s AND {}").format(_COLUMNS, _THERE)
+        statement = sql.SQL("SELECT {} FROM files WHERE id = %s AND tenant = %s AND {}").format(COLUMNS, _THERE)
         rows = await self._run(statement, (id_, tenant))
         return File(*rows[0]) if rows else None
 
@@ -85,7 +85,7 @@ class FileRows:
             conditions.append(sql.SQL("(created_at, id) {} (%s, %s)").format(than))
             values += [after.created_at, after.id]
         statement = sql.SQL("SELECT {} FROM files WHERE {} ORDER BY created_at {}, id {} LIMIT %s").format(
-            _COLUMNS, sql.SQL(" AND ").join(conditions), order, order
+            COLUMNS, sql.SQL(" AND ").join(conditions), order, order
         )
         return [File(*row) for row in await self._run(statement, (*values, limit))]
 

@@ -8,7 +8,7 @@ process that is gone has left is found by its row, and removed by the sweeper: s
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -17,6 +17,7 @@ from typing import Self
 from aiapp_service.storage.file_rows import File, FileRows
 from aiapp_service.storage.objects import ObjectStore, ObjectStoreError, Stored
 from aiapp_service.storage.purposes import HEAD_BYTES
+from aiapp_service.storage.uploads import Uploads
 from aiapp_service.stores.breaker import StoreDown
 from aiapp_service.stores.postgres import Database
 
@@ -75,12 +76,17 @@ class Draft:
         Raises:
             StoreDown: PostgreSQL does not answer.
         """
-        if self._stored is None:
-            raise ValueError("nothing was received")
-        file = await self._rows.keep(self.id, purpose, self._stored.size, self._stored.sha256, expires_after)
+        file = await self.keep_with(lambda size, sha256: self._rows.keep(self.id, purpose, size, sha256, expires_after))
         if file is None:
             raise StoreDown("the upload took too long")
-        self._begun = False
+        return file
+
+    async def keep_with(self, keep: Callable[[int, str], Awaitable[File | None]]) -> File | None:
+        """Let it be seen by `keep`, which is given its size and SHA-256; None: it is not to be."""
+        if self._stored is None:
+            raise ValueError("nothing was received")
+        file = await keep(self._stored.size, self._stored.sha256)
+        self._begun = file is None
         return file
 
     async def _looked_at(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -114,6 +120,7 @@ class Files:
     def __init__(self, database: Database, objects: ObjectStore) -> None:
         self._rows = FileRows(database)
         self._objects = objects
+        self.uploads = Uploads(database, objects, self)
 
     def draft(self, tenant: str) -> Draft:
         """For a file whose purpose may be known after its bytes; a context manager."""
@@ -224,7 +231,7 @@ class Files:
             await self._rows.forget(ids)
             swept += len(ids)
         await self._objects.abort_stale(FOLDER, abandoned)
-        return swept
+        return swept + await self.uploads.sweep()
 
 
 def key_of(id_: str) -> str:

@@ -43,6 +43,7 @@ def _pod(app: AIApp, settings: Settings) -> Manifest:
         ComponentName.MIGRATE.value,
         image,
         command=[service_pod.COMMAND, "migrate", "--url-file", database[0].file],
+        **_claim(app),
         resources=_RESOURCES,
         volumeMounts=[credentials.credentials_mount(), mount("tmp", "/tmp")],  # noqa: S108  # inside the container
     )
@@ -54,3 +55,13 @@ def _pod(app: AIApp, settings: Settings) -> Manifest:
         initContainers=[credentials.check_secrets(image, database)],
         volumes=[credentials.credentials_volume(database), empty_dir("tmp", "1Gi")],
     )
+
+
+def _claim(app: AIApp) -> Manifest:
+    """Where people choose the database they may choose one for two apps: the second is refused.
+
+    A variable, not an argument: an older image of the service does not know it.
+    """
+    if app.spec.postgres.external is None:
+        return {}
+    return {"env": [{"name": "AIAPP_DATABASE_OF", "value": f"{app.namespace}/{app.name}"}]}

@@ -120,3 +120,33 @@ def test_what_the_user_has_to_mend_is_said_without_the_password(
 def test_missing_file_is_said(tmp_path, result_file):
     assert migrate(tmp_path / "nothing", result_file) == 1
     assert "No such file" in result_file.read_text()
+
+
+def test_tables_of_another_app_are_refused_with_the_remedy(database, url_file, result_file):
+    assert migrate(url_file, result_file, app="shop/web") == 0
+    assert migrate(url_file, result_file, app="shop/web") == 0
+    assert migrate(url_file, result_file, app="shop/other") == 1
+    said = result_file.read_text()
+    assert said.startswith(
+        "not migrated: postgres.external: the tables in schema public are those of the AIApp shop/web"
+    )
+    assert "search_path" in said
+    remedy = said.rpartition("run: ")[2]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA other")
+    # The first remedy: a schema of its own, and not the other one's behind it, whose tables would be found.
+    plain = url_file.read_text().strip()
+    url_file.write_text(f"{plain}?options=-csearch_path%3Dother,public")
+    assert migrate(url_file, result_file, app="shop/other") == 1
+    assert "the tables in schema public" in result_file.read_text()
+    url_file.write_text(f"{plain}?options=-csearch_path%3Dother")
+    assert migrate(url_file, result_file, app="shop/other") == 0, result_file.read_text()
+    with psycopg.connect(database, autocommit=True) as connection:
+        rows = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'usage' ORDER BY 1").fetchall()
+        assert rows == [("other",), ("public",)]
+        # The second one: the other app is gone.
+        connection.execute(remedy)
+    url_file.write_text(plain)
+    assert migrate(url_file, result_file, app="shop/third") == 0
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT app FROM public.aiapp_owner").fetchone() == ("shop/third",)
