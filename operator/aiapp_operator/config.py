@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 PREFIX = "AIAPP_OPERATOR_"
+HUB = "https://huggingface.co"
 
 
 class Images(BaseModel):
@@ -39,7 +40,7 @@ class Settings(BaseModel):
     resync: float = Field(default=600, gt=0, description="Each AIApp is looked at again after about this long.")
     health_interval: float = Field(default=30, gt=0, description="How often each API is asked for its health.")
     hub_url: str = Field(
-        default="https://huggingface.co",
+        default=HUB,
         pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
         description="Where hf:// sources are downloaded from: the Hugging Face hub, or a mirror of it.",
     )

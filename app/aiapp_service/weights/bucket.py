@@ -120,5 +120,5 @@ class Bucket:
             if "no such bucket" in str(error):
                 words = f"there is no bucket {self._bucket}: create it, or correct model.source"
                 raise FetchFailed("ModelNotFound", words) from None
-            words = str(error).replace("spec.objectStore.s3", "model.s3 (or spec.objectStore.s3)")
+            words = str(error).replace("spec.objectStore.s3", "model.s3 or spec.objectStore.s3")
             raise FetchFailed("ModelRefused", words) from None

@@ -79,16 +79,27 @@ def rules() -> tuple[Rule, ...]:
 
 
 def _rule(engine: str, owned: dict[str, str]) -> Rule:
-    names = f"[{', '.join(_quoted(flag) for flag in owned)}]"
-    table = f"{{{', '.join(f'{_quoted(flag)}: {_quoted(remedy)}' for flag, remedy in owned.items())}}}"
-    found = f"self.args.map(a, a.split('=')[0].replace('_', '-')).filter(f, f in {names})[0]"
+    # Comparisons with constants alone: the API server has to know beforehand what a rule costs at most.
+    spellings = [spelling for flag in owned for spelling in _spellings(flag)]
+    listed = ", ".join(f"'{spelling}'" for spelling in spellings)
+    prefixes = " || ".join(f"a.startsWith('{spelling}=')" for spelling in spellings)
+    words = f"args: {', '.join(owned)} are set by the operator: use the fields of this entry instead"
+    choice = "".join(
+        f"self.args.exists(a, {_is_one_of(flag)}) ? 'args: {flag} is set by the operator: {remedy}' : "
+        for flag, remedy in owned.items()
+    )
     return Rule(
-        f"self.engine != '{engine}' || !has(self.args) || "
-        f"!self.args.exists(a, a.split('=')[0].replace('_', '-') in {names})",
-        f"args: {', '.join(owned)} are set by the operator: use the fields of this entry instead",
-        f"'args: ' + {found} + ' is set by the operator: ' + {table}[{found}]",
+        f"self.engine != '{engine}' || !has(self.args) || !self.args.exists(a, a in [{listed}] || {prefixes})",
+        words,
+        f"{choice}'{words}'",
     )
 
 
-def _quoted(text: str) -> str:
-    return f"'{text}'"
+def _is_one_of(flag: str) -> str:
+    return " || ".join(f"a == '{spelling}' || a.startsWith('{spelling}=')" for spelling in _spellings(flag))
+
+
+def _spellings(flag: str) -> list[str]:
+    """Engines take long flags with underscores too."""
+    other = f"--{flag.removeprefix('--').replace('-', '_')}" if flag.startswith("--") else flag
+    return [flag] if other == flag else [flag, other]

@@ -34,6 +34,15 @@ class Gpu(ApiModel):
     resource_name: Annotated[
         str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-A-Za-z0-9_.]+$")
     ] = Field(default="nvidia.com/gpu", description="Extended resource that the GPU's device plugin offers.")
+    resource_claim_template_name: Annotated[
+        str, Field(max_length=253, pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    ] = Field(
+        default="",
+        description=(
+            "ResourceClaimTemplate of this namespace that asks for the GPUs of a pod (dynamic resource allocation, "
+            "Kubernetes 1.34 or newer); takes the place of resourceName. count says how many it asks for."
+        ),
+    )
     runtime_class_name: Annotated[str, Field(max_length=253, pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = Field(
         default="",
         description="RuntimeClass of the pods, for example nvidia; empty means the node's default.",

@@ -18,6 +18,7 @@ _KNOWN = (
     ("didn't match Pod's node affinity", "no node has the labels of placement.nodeSelector"),
     ("were unschedulable", "the node is cordoned"),
     ("volume node affinity conflict", "the volume is bound to another node"),
+    ("cannot allocate all claims", "no node has the free devices that gpu.resourceClaimTemplateName asks for"),
     ("Too many pods", "the node runs as many pods as it may"),
 )
 
@@ -33,6 +34,10 @@ def unschedulable(pod: Manifest) -> Cause | None:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") != "False" or scheduled.get("reason") not in {REASON, "SchedulingGated"}:
         return None
+    if scheduled.get("reason") == "SchedulingGated":
+        return Cause(
+            Severity.PROGRESSING, "Queued", "waits until its queue admits it: Kueue, or who else holds its gates"
+        )
     message = text(scheduled, "message")
     missing = _CLAIM_MISSING.search(message)
     if missing is not None:

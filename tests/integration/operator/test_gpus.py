@@ -138,6 +138,34 @@ def test_gpus_of_any_kind_and_what_pods_say_of_nodes(
         assert pods["gpu-tests-amd"]["runtimeClassName"] == "gpu-tests"
 
 
+def test_devices_by_resource_claims(simulated: Simulated, namespace: str, tmp_path: Path, nodes: Nodes) -> None:
+    """Dynamic resource allocation: the scheduler's own, with devices as a driver would publish them."""
+    kube = simulated.kube
+    nodes.add("gpu-tests-dra", {})
+    api, driver = "resource.k8s.io/v1", "gpu.tests.example.com"
+    devices = {"requests": [{"name": "gpu", "exactly": {"deviceClassName": driver, "count": 2}}]}
+    template = {"metadata": {"name": "two", "namespace": namespace}, "spec": {"spec": {"devices": devices}}}
+    selector = {"cel": {"expression": f"device.driver == '{driver}'"}}
+    kinds = {"DeviceClass": {"metadata": {"name": driver}, "spec": {"selectors": [selector]}}}
+    for kind, manifest in {**kinds, "ResourceClaimTemplate": template}.items():
+        kube.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": api, "kind": kind, **manifest}))
+    kube.apply(with_model(namespace, entry({"count": 2, "resourceClaimTemplateName": "two"})))
+    app = AppHandle(kube, namespace, "app")
+    pool = {"name": "gpu-tests-dra", "generation": 1, "resourceSliceCount": 1}
+    published = {"driver": driver, "nodeName": "gpu-tests-dra", "pool": pool, "devices": [{"name": "a"}, {"name": "b"}]}
+    piece = {"apiVersion": api, "kind": "ResourceSlice", "metadata": {"name": "gpu-tests-dra"}, "spec": published}
+    with operator(simulated.kubeconfig, namespace, tmp_path):
+        app.wait_condition("InferenceReady", "False", contains="gpu.resourceClaimTemplateName asks for", seconds=60)
+        kube.kubectl("apply", "-f", "-", stdin=json.dumps(piece))
+        try:
+            app.wait_condition("InferenceReady", "True", seconds=60)
+            assert app.read()["status"]["gpus"] == "2/2"
+            app.patch_spec({"inference": [entry({"count": 2, "resourceClaimTemplateName": "two"}, contextLength=512)]})
+            app.wait_condition("InferenceReady", "True", seconds=60)
+        finally:
+            kube.kubectl("delete", "resourceslice", "gpu-tests-dra")
+
+
 def test_a_taint_that_is_not_tolerated_is_named(
     simulated: Simulated, namespace: str, tmp_path: Path, nodes: Nodes
 ) -> None:

@@ -7,10 +7,11 @@ as $(AIAPP_MODEL).
 
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.build.inference.engine import CACHE, EngineSpec
-from aiapp_operator.build.inference.source import LocalPath, Weights, offline
+from aiapp_operator.build.inference.source import LocalPath, Weights, hub_environment
+from aiapp_operator.config import Settings
 
 
-def spec(inference: Inference, weights: Weights) -> EngineSpec:
+def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSpec:
     """Run the image as it is."""
     return EngineSpec(
         image=inference.image,
@@ -19,7 +20,7 @@ def spec(inference: Inference, weights: Weights) -> EngineSpec:
             ("AIAPP_MODEL_NAME", inference.name),
             ("PORT", str(inference.port)),
             *_model(weights),
-            *offline(inference),
+            *hub_environment(inference, settings),
         ),
         health="/v1/models",
     )

@@ -107,7 +107,7 @@ def _engine(inference: Inference, source: Weights, settings: Settings) -> Engine
         return vllm.spec(inference, source, settings)
     if inference.engine is Engine.SGLANG:
         return sglang.spec(inference, source, settings)
-    return custom.spec(inference, source)
+    return custom.spec(inference, source, settings)
 
 
 def _pod(app: AIApp, inference: Inference, engine: EngineSpec, source: Weights) -> Manifest:

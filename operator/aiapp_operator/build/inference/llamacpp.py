@@ -2,12 +2,11 @@
 
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.build.inference.engine import CACHE, EngineSpec, Metrics
-from aiapp_operator.build.inference.source import LocalPath, Weights
+from aiapp_operator.build.inference.source import LocalPath, Weights, hub_environment
 from aiapp_operator.config import Settings
 from aiapp_operator.errors import Stalled
 
 METRICS = Metrics(running="llamacpp:requests_processing", waiting="llamacpp:requests_deferred")
-_HUB = "https://huggingface.co"
 # The upstream image keeps the binary at /app, distributions on PATH.
 _START = 'exec "$(command -v llama-server || echo /app/llama-server)" "$@"'
 
@@ -19,7 +18,7 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
         Stalled: the source cannot be served by this engine; reason InvalidSpec.
     """
     args = ["--host", "0.0.0.0", "--port", str(inference.port), "--alias", inference.name, "--metrics"]  # noqa: S104  # a pod
-    args += _model(inference, weights)
+    args += _model(inference, weights, settings)
     if inference.context_length is not None:
         args += ["--ctx-size", str(inference.context_length)]
     if inference.gpu is not None:
@@ -28,13 +27,13 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
         image=inference.image or settings.images.llamacpp,
         command=("/bin/sh", "-c", _START, "llama-server"),
         args=(*args, *inference.args),
-        env=(("LLAMA_CACHE", CACHE),),
+        env=(("LLAMA_CACHE", CACHE), *hub_environment(inference, settings)),
         health="/health",
         metrics=METRICS,
     )
 
 
-def _model(inference: Inference, weights: Weights) -> list[str]:
+def _model(inference: Inference, weights: Weights, settings: Settings) -> list[str]:
     place = weights.place
     if place is None:
         return []
@@ -48,4 +47,4 @@ def _model(inference: Inference, weights: Weights) -> list[str]:
             f"spec.inference[{inference.name}].model: engine llamaCpp takes a revision only together with a file: "
             "add /FILE.gguf to source or remove revision",
         )
-    return ["--model-url", f"{_HUB}/{place.repo}/resolve/{place.revision}/{place.file}"]
+    return ["--model-url", f"{settings.hub_url}/{place.repo}/resolve/{place.revision}/{place.file}"]

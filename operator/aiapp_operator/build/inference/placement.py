@@ -12,7 +12,7 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 def placement(app: AIApp, inference: Inference) -> Manifest:
     """Fields of the pod's spec."""
-    fields = {**gpu.runtime_class(inference.gpu), **nodes(inference)}
+    fields = {**gpu.pod_fields(inference.gpu), **nodes(inference)}
     if inference.placement.priority_class_name:
         fields["priorityClassName"] = inference.placement.priority_class_name
     spread = [

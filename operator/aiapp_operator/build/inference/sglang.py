@@ -2,7 +2,7 @@
 
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.build.inference.engine import CACHE, EngineSpec, Metrics, gpu_count, shared_memory
-from aiapp_operator.build.inference.source import LocalPath, Weights, offline, whole_repository
+from aiapp_operator.build.inference.source import LocalPath, Weights, hub_environment, whole_repository
 from aiapp_operator.build.pod import mount
 from aiapp_operator.config import Settings
 
@@ -29,7 +29,7 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
         command=("python3", "-m", "sglang.launch_server"),
         args=(*_model(inference, weights), *args, *inference.args),
         # A user without an entry in the image's passwd has neither a name nor a home.
-        env=(("HOME", CACHE), ("USER", "aiapp"), ("HF_HOME", CACHE), *offline(inference)),
+        env=(("HOME", CACHE), ("USER", "aiapp"), ("HF_HOME", CACHE), *hub_environment(inference, settings)),
         volumes=(shared_memory(gpus),),
         mounts=(mount("shm", "/dev/shm"),),  # noqa: S108  # inside the container
         # It answers once the model is loaded; some versions generate a token for it, which takes a second.

@@ -8,6 +8,7 @@ from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.model_source import Adapter, ModelSource
 from aiapp_operator.build.digest import digest
 from aiapp_operator.build.pod import container, empty_dir, mount
+from aiapp_operator.config import HUB, Settings
 from aiapp_operator.errors import Stalled
 
 MODELS = "/models"
@@ -65,9 +66,11 @@ def is_cached(inference: Inference, source: ModelSource) -> bool:
     return inference.cache is not None and source.source.startswith(("hf://", "s3://"))
 
 
-def offline(inference: Inference) -> tuple[tuple[str, str], ...]:
-    """Environment of a pod that finds all it needs on its volume, and has no network to look elsewhere."""
-    return (("HF_HUB_OFFLINE", "1"),) if inference.cache is not None else ()
+def hub_environment(inference: Inference, settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Where the engine's own client of the hub looks: with a volume nowhere, since the pod has no network."""
+    if inference.cache is not None:
+        return (("HF_HUB_OFFLINE", "1"),)
+    return (("HF_ENDPOINT", settings.hub_url),) if settings.hub_url != HUB else ()
 
 
 def identity(source: ModelSource) -> str:
@@ -109,6 +112,9 @@ def whole_repository(inference: Inference, place: HuggingFace) -> None:
 def _from_cache(inference: Inference, model: ModelSource, claim: str) -> Weights:
     file = file_of(inference, model)
     path = f"{MODELS}/{identity(model)}"
+    if not file and inference.engine is Engine.LLAMA_CPP:
+        words = "engine llamaCpp with cache needs the file: add /FILE.gguf"
+        raise Stalled("InvalidSpec", f"spec.inference[{inference.name}].model.source: {words}")
     if file and inference.engine in {Engine.VLLM, Engine.SGLANG}:
         whole_repository(inference, HuggingFace("/".join(model.source.split("/")[2:4]), file, model.revision))
     # Not read-only as a volume: that would need a claim of its own kind; the mount is.

@@ -2,7 +2,7 @@
 
 from aiapp_operator.api.inference import Inference
 from aiapp_operator.build.inference.engine import CACHE, EngineSpec, Metrics, gpu_count, shared_memory
-from aiapp_operator.build.inference.source import LocalPath, Weights, adapter_path, offline, whole_repository
+from aiapp_operator.build.inference.source import LocalPath, Weights, adapter_path, hub_environment, whole_repository
 from aiapp_operator.build.pod import mount
 from aiapp_operator.config import Settings
 
@@ -34,7 +34,7 @@ def spec(inference: Inference, weights: Weights, settings: Settings) -> EngineSp
             ("USER", "aiapp"),
             ("HF_HOME", CACHE),
             ("VLLM_NO_USAGE_STATS", "1"),
-            *offline(inference),
+            *hub_environment(inference, settings),
         ),
         volumes=(shared_memory(gpus),),
         mounts=(mount("shm", "/dev/shm"),),  # noqa: S108  # inside the container

@@ -111,6 +111,7 @@ def test_claim_is_mounted_read_only():
     ],
 )
 def test_a_second_pod_never_waits_for_what_the_first_one_holds(fields, expected):
+    fields = {"model": {"source": "hf://org/name/m.gguf"}, **fields}
     assert deployment(**fields)["spec"]["strategy"]["type"] == expected
 
 
@@ -188,3 +189,17 @@ def test_placement():
         {"operator": "Exists"},
     ]
     assert spec["priorityClassName"] == "high"
+
+
+@pytest.mark.parametrize("engine", ["vLLM", "SGLang", "llamaCpp", "custom"])
+def test_a_mirror_of_the_hub_is_used_by_all(engine):
+    app = make_app(inference=[BASE | {"engine": engine, "image": "own:1", "model": {"source": "hf://org/name"}}])
+    settings = SETTINGS.model_copy(update={"hub_url": "https://hub.example.com"})
+    made = inference.deployment(app, settings, app.spec.inference[0])
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    assert environment(container)["HF_ENDPOINT"] == "https://hub.example.com"
+
+
+def test_llama_on_a_volume_needs_a_file():
+    with pytest.raises(Stalled, match=r"add /FILE\.gguf"):
+        deployment(cache={"size": "1Gi"})

@@ -105,7 +105,7 @@ def test_deletion_policy_decides_who_owns_the_volumes(policy, owners):
 
 
 def cached(size):
-    return {"name": "hub", "engine": "llamaCpp", "model": {"source": "hf://org/model"}, "cache": {"size": size}}
+    return {"name": "hub", "engine": "llamaCpp", "model": {"source": "hf://org/model/m.gguf"}, "cache": {"size": size}}
 
 
 def test_a_retained_volume_does_not_shrink():

@@ -1,5 +1,6 @@
 import pytest
 
+from aiapp_operator.api.facts import Severity
 from aiapp_operator.status.scheduling import unschedulable
 from tests.unit.operator.status.pods import pod, unscheduled
 
@@ -61,3 +62,15 @@ def test_volumes(message, expected):
 
 def test_a_pod_nobody_has_looked_at_yet():
     assert unschedulable(pod()) is None
+
+
+def test_a_pod_that_a_queue_holds_back_is_not_at_fault():
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "SchedulingGated",
+        "message": "Scheduling is blocked",
+    }
+    cause = unschedulable({"status": {"conditions": [condition]}})
+    assert cause is not None
+    assert (cause.severity, cause.reason) == (Severity.PROGRESSING, "Queued")
