@@ -27,6 +27,7 @@ ANNOTATION_BACKUP_NOW = "aiapp.dev/backup-now"
 ANNOTATION_VERIFY_NOW = "aiapp.dev/verify-restore-now"
 ANNOTATION_SECRETS = "aiapp.dev/secrets-made-for"  # on volumes: their own uid, once the Secrets of their data are made
 ANNOTATION_ASLEEP = "aiapp.dev/asleep"  # on workloads that were set to zero pods since the AIApp sleeps
+ANNOTATION_CAPPED = "aiapp.dev/capped"  # on autoscalers: why they may not go as far as asked for
 ANNOTATION_HIBERNATION = "cnpg.io/hibernation"  # CloudNativePG's
 ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
 

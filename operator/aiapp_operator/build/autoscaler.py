@@ -17,6 +17,7 @@ from aiapp_operator.api.autoscaling import (
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.quantity import canonical
+from aiapp_operator.build import connections
 from aiapp_operator.build.metadata import child
 
 ACTIVE_REQUESTS = "ai_active_requests"
@@ -29,8 +30,13 @@ _ORDER = ("ContainerResource", "Resource", "Pods", "Object", "External")
 
 
 def autoscalers(app: AIApp) -> list[Manifest]:
-    """One for each workload that has `autoscaling`."""
+    """One for each workload that has `autoscaling`.
+
+    Raises:
+        Stalled: the pods of the AIApp need more connections than its database has; reason InvalidSpec.
+    """
     spec = app.spec
+    bounds = connections.bounds(app)
     found = []
     if spec.api.autoscaling is not None:
         found.append(_autoscaler(app, ComponentName.API, "", spec.api.autoscaling, _of_api(spec.api.autoscaling)))
@@ -42,7 +48,17 @@ def autoscalers(app: AIApp) -> list[Manifest]:
         if entry.autoscaling is not None:
             metrics = [_pods(WAITING_REQUESTS, str(entry.autoscaling.target_waiting_requests))]
             found.append(_autoscaler(app, ComponentName.INFERENCE, entry.name, entry.autoscaling, metrics))
-    return found
+    return [_bounded(manifest, bounds) for manifest in found]
+
+
+def _bounded(manifest: Manifest, bounds: connections.Bounds) -> Manifest:
+    labels = manifest["metadata"]["labels"]
+    most = bounds.most.get((ComponentName(labels[names.LABEL_COMPONENT]), labels.get(names.LABEL_NAME, "")))
+    if most is None:
+        return manifest
+    manifest["metadata"]["annotations"] = {names.ANNOTATION_CAPPED: bounds.words}
+    manifest["spec"]["maxReplicas"] = most
+    return manifest
 
 
 def _autoscaler(

@@ -46,6 +46,11 @@ def secrets(app: AIApp, found: Cluster) -> list[GeneratedSecret]:
     return database_roles.secrets(app, host, owner if found.uid else None, "")
 
 
+def compute(wanted: CloudNativePG) -> Manifest:
+    """Compute resources of each instance."""
+    return resources(wanted.resources, cpu="100m", memory="512Mi", limit="1Gi")
+
+
 def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotation: str) -> Manifest:
     """The Cluster; `annotation` is the rotation that its Secrets are made for, empty while there are none."""
     manifest = child(app, KIND, names.part(app.name, ComponentName.POSTGRES), ComponentName.POSTGRES)
@@ -53,7 +58,6 @@ def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotation: s
         manifest["metadata"]["ownerReferences"] = []
     if annotation:
         manifest["metadata"]["annotations"] = {names.ANNOTATION_ROTATION: annotation}
-    compute = resources(wanted.resources, cpu="100m", memory="512Mi", limit="1Gi")
     storage = {"size": canonical(wanted.storage.size), "resizeInUseVolumes": True}
     if wanted.storage.storage_class_name:
         storage["storageClass"] = wanted.storage.storage_class_name
@@ -61,7 +65,7 @@ def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotation: s
         "instances": wanted.instances,
         "imageName": settings.images.cloudnativepg,
         "storage": storage,
-        "resources": compute,
+        "resources": compute(wanted),
         "enableSuperuserAccess": True,
         "superuserSecret": {"name": names.database_secret(app.name, DatabaseRole.SUPERUSER)},
         "bootstrap": {
@@ -74,7 +78,10 @@ def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotation: s
             }
         },
         "managed": {"roles": [_role(app, role) for role in database_roles.GROUPS]},
-        "postgresql": {"parameters": postgres.parameters(memory_limit(compute)), **_synchronous(wanted.instances)},
+        "postgresql": {
+            "parameters": postgres.parameters(memory_limit(compute(wanted))),
+            **_synchronous(wanted.instances),
+        },
     }
     return manifest
 

@@ -37,7 +37,7 @@ def test_pods_have_no_rights_and_bounded_memory(template):
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_mounted_volume_exists_and_every_volume_is_mounted(template):
-    volumes = [volume["name"] for volume in template["spec"]["volumes"]]
+    volumes = [volume["name"] for volume in template["spec"].get("volumes", [])]
     mounted = {mount["name"] for container in containers(template) for mount in container.get("volumeMounts", [])}
     assert len(volumes) == len(set(volumes))
     assert mounted == set(volumes)

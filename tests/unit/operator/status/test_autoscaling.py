@@ -36,6 +36,15 @@ def test_active():
     assert summary(status, "Ready")[0] == "True"
 
 
+def test_less_room_than_asked_for_is_said_with_the_reason():
+    app = make_app(api={"autoscaling": {"minReplicas": 3, "maxReplicas": 30}})
+    status = status_of(app, with_autoscaler(facts_of(app), active=True))
+    assert summary(status, "AutoscalingActive")[:2] == ("True", "Capped")
+    message = summary(status, "AutoscalingActive")[2]
+    assert message.startswith("api: 3 to 10 pods and not 30: api 30: 38 pods while they are rolled out need 342 ")
+    assert summary(status, "Ready")[0] == "True"
+
+
 @pytest.mark.parametrize("fields", [None, {"active": None}])
 def test_not_known_yet(fields):
     app = make_app(**SCALED)
