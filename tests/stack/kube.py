@@ -26,6 +26,7 @@ API_VERSIONS = {
     "PodDisruptionBudget": "policy/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Cluster": "postgresql.cnpg.io/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
     "Lease": "coordination.k8s.io/v1",
     "Event": "events.k8s.io/v1",
     "StorageClass": "storage.k8s.io/v1",

@@ -27,6 +27,7 @@ class Waking:
         self._seconds = seconds
         self._gauge = metrics.inference_requests.labels(name)
         self._waiting = 0
+        self._looking: asyncio.Task[None] | None = None  # one for all that wait
 
     def begin(self) -> None:
         """A request is under way; `end` has to follow."""
@@ -60,14 +61,24 @@ class Waking:
         self._waiting += 1
         self.begin()
         try:
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look())
             async with asyncio.timeout_at(until):
-                while not await self._reached():
-                    await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.shield(self._looking)
         except TimeoutError:
             raise BackendError(Reason.CONNECT, "is being started, which takes its time", _RETRY_AFTER) from None
         finally:
             self._waiting -= 1
             self.end()
+            if not self._waiting and self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+
+    async def _look(self) -> None:
+        while True:
+            if await self._reached():
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _reached(self) -> bool:
         try:

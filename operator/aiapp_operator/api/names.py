@@ -47,7 +47,7 @@ WATCHED_KINDS = (
 )
 
 # Of operators that may not be installed: watched where the API is served, looked for again where it is not.
-OPTIONAL_KINDS = ("Cluster",)
+OPTIONAL_KINDS = ("Cluster", "ScaledObject")
 
 
 class ComponentName(StrEnum):

@@ -45,7 +45,8 @@ def autoscalers(app: AIApp) -> list[Manifest]:
             metrics = [_queues(app, worker.queues, worker.autoscaling)]
             found.append(_autoscaler(app, ComponentName.WORKER, worker.name, worker.autoscaling, metrics))
     for entry in spec.inference:
-        if entry.autoscaling is not None:
+        # What may have no pods is KEDA's.
+        if entry.autoscaling is not None and entry.autoscaling.min_replicas > 0:
             metrics = [_pods(WAITING_REQUESTS, str(entry.autoscaling.target_waiting_requests))]
             found.append(_autoscaler(app, ComponentName.INFERENCE, entry.name, entry.autoscaling, metrics))
     return [_bounded(manifest, bounds) for manifest in found]
@@ -72,9 +73,9 @@ def _autoscaler(
         "maxReplicas": autoscaling.max_replicas,
         "metrics": sorted(metrics, key=_place),
     }
-    behavior = _behavior(autoscaling.behavior)
-    if behavior:
-        manifest["spec"]["behavior"] = behavior
+    rules = behavior(autoscaling.behavior)
+    if rules:
+        manifest["spec"]["behavior"] = rules
     return manifest
 
 
@@ -118,11 +119,12 @@ def _queues(app: AIApp, queues: list[str], autoscaling: WorkerAutoscaling) -> Ma
     }
 
 
-def _behavior(behavior: Behavior | None) -> Manifest:
-    if behavior is None:
+def behavior(given: Behavior | None) -> Manifest:
+    """As Kubernetes takes it; empty where nothing is given."""
+    if given is None:
         return {}
-    given: Manifest = behavior.model_dump(by_alias=True, exclude_none=True, mode="json")
+    dumped: Manifest = given.model_dump(by_alias=True, exclude_none=True, mode="json")
     cleaned = {
-        direction: {key: value for key, value in rules.items() if value != []} for direction, rules in given.items()
+        direction: {key: value for key, value in rules.items() if value != []} for direction, rules in dumped.items()
     }
     return {direction: rules for direction, rules in cleaned.items() if rules}

@@ -24,6 +24,7 @@ from aiapp_operator.build import (
     data,
     database_roles,
     inference,
+    keda,
     metadata,
     migration,
     network_policy,
@@ -79,6 +80,8 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     if app.spec.pod_disruption_budget.enabled:
         draft.apply.append(api.disruption_budget(app))
     draft.apply += autoscaler.autoscalers(app)
+    has_keda = keda.KIND not in draft.facts.absent_kinds
+    draft.gate("KEDAInstalled", keda.scaled_objects(app, settings), is_open=has_keda)
     migrated = _plan_restore(draft, app, settings) and _plan_migration(draft, app, settings)
     _plan_backups(draft, app, settings, migrated=migrated)
     draft.gate("Migrated", _revision(app, settings), is_open=migrated or sleep.sleeps(app))
@@ -203,7 +206,10 @@ def _plan_inference(draft: _Draft, app: AIApp, settings: Settings) -> None:
             draft.apply.append(claim)
         if entry.autoscaling is not None:
             draft.apply.append(inference.pods_service(app, entry))
-        draft.apply += [inference.service(app, entry), inference.deployment(app, settings, entry)]
+        deployment = inference.deployment(app, settings, entry)
+        if keda.to_zero(entry) and keda.KIND in draft.facts.absent_kinds:
+            deployment["spec"]["replicas"] = inference.REPLICAS
+        draft.apply += [inference.service(app, entry), deployment]
 
 
 def _plan_restore(draft: _Draft, app: AIApp, settings: Settings) -> bool:

@@ -50,6 +50,17 @@ def capped(planned: Manifest | None) -> str:
     return text(planned, "metadata", "annotations", names.ANNOTATION_CAPPED)
 
 
+def needs_keda(autoscaling: Autoscaling) -> bool:
+    """Whether a workload may have no pods, which only KEDA can do."""
+    return autoscaling.min_replicas == 0
+
+
+KEDA_MISSING = (
+    "autoscaling.minReplicas 0 needs KEDA, whose API keda.sh/v1alpha1 is not served, or not to this operator: install "
+    "it (https://keda.sh), or set minReplicas to 1; until then there is one pod"
+)
+
+
 def trouble(component: ComponentName, entry: str, found: Autoscaler) -> tuple[str, str]:
     """Reason and message for an autoscaler that cannot work."""
     label = names.component_label(component.value, entry)

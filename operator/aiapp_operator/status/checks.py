@@ -263,6 +263,10 @@ def autoscaling_active(known: Known) -> Verdict | None:
         return None
     if sleeping.sleeps(known.app):
         return Verdict(type_, UNKNOWN, sleeping.SLEEPING, "nothing is scaled while the app sleeps")
+    lacking = [key for key, value in wanted.items() if autoscaling.needs_keda(value)]
+    if lacking and "ScaledObject" in known.facts.absent_kinds:
+        label = names.component_label(*lacking[0])
+        return Verdict(type_, FALSE, "KEDAMissing", f"{label}: {autoscaling.KEDA_MISSING}")
     found = {key: known.facts.autoscalers.get(names.part(known.app.name, *key)) for key in wanted}
     failed = [autoscaling.trouble(*key, hpa) for key, hpa in found.items() if hpa is not None and hpa.active is False]
     if failed:

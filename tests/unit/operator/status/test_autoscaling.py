@@ -101,3 +101,41 @@ def hpa(**conditions_of):
 def test_reading_an_autoscaler(said, expected):
     found = observe(make_app(), [hpa(**said)], None).autoscalers["shop-api"]
     assert (found.active, found.reason, found.message) == expected
+
+
+IDLE = {"inference": [{"name": "m", "engine": "custom", "image": "e:1", "autoscaling": {"minReplicas": 0}}]}
+
+
+def scaled_object(*conditions):
+    metadata = {"name": "shop-inference-m", "labels": names.labels("shop", ComponentName.INFERENCE, "m")}
+    return {"kind": "ScaledObject", "metadata": metadata, "status": {"conditions": list(conditions)}}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "active"),
+    [
+        ([], None),
+        ([{"type": "Ready", "status": "Unknown"}], None),
+        ([{"type": "Ready", "status": "True"}, {"type": "Active", "status": "False"}], True),
+        ([{"type": "Ready", "status": "False", "reason": "TriggerError", "message": "no Prometheus"}], False),
+    ],
+)
+def test_what_keda_says(conditions, active):
+    found = observe(make_app(**IDLE), [scaled_object(*conditions)], None).autoscalers["shop-inference-m"]
+    assert found.active is active
+
+
+def test_keda_that_is_missing_is_said_and_leaves_the_app_ready():
+    app = make_app(**IDLE)
+    facts = replace(healthy(app), absent_kinds=frozenset({"ScaledObject"}))
+    status = status_of(app, facts)
+    assert summary(status, "AutoscalingActive")[:2] == ("False", "KEDAMissing")
+    assert "there is one pod" in summary(status, "AutoscalingActive")[2]
+    assert summary(status, "Ready")[0] == "True"
+
+
+def test_words_of_keda_reach_the_condition():
+    app = make_app(**IDLE)
+    autoscalers = {"shop-inference-m": Autoscaler("shop-inference-m", False, "TriggerError", "no Prometheus")}
+    status = status_of(app, replace(healthy(app), autoscalers=autoscalers))
+    assert summary(status, "AutoscalingActive") == ("False", "TriggerError", "inference/m: no Prometheus")
