@@ -28,6 +28,15 @@ def scaled_objects(app: AIApp, settings: Settings) -> list[Manifest]:
     return [_scaled_object(app, settings, entry) for entry in app.spec.inference if to_zero(entry)]
 
 
+def without_it(app: AIApp, manifest: Manifest) -> Manifest:
+    """`manifest` where KEDA is missing: one pod, if it may have none otherwise."""
+    meta = manifest["metadata"]
+    idle = {names.part(app.name, ComponentName.INFERENCE, e.name) for e in app.spec.inference if to_zero(e)}
+    if manifest["kind"] != "Deployment" or meta["name"] not in idle:
+        return manifest
+    return {**manifest, "spec": {"replicas": 1, **manifest["spec"]}}
+
+
 def _scaled_object(app: AIApp, settings: Settings, entry: Inference) -> Manifest:
     autoscaling = entry.autoscaling
     assert autoscaling is not None  # noqa: S101  # to_zero

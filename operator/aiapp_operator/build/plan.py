@@ -50,10 +50,15 @@ class _Draft:
     secrets: list[GeneratedSecret] = field(default_factory=list)
     hold: set[ObjectKey] = field(default_factory=set)
     gates: list[Gate] = field(default_factory=list)
+    asleep: bool = False  # the AIApp is to sleep
 
     def gate(self, name: str, manifests: list[Manifest], *, is_open: bool) -> None:
-        """Apply `manifests` if the gate is open, else hold those that exist."""
+        """Apply `manifests` if the gate is open, else hold those that exist.
+
+        What waits for something before its pods start need not wait for that to have none.
+        """
         keys = tuple(object_key(manifest) for manifest in manifests)
+        is_open = is_open or (self.asleep and {key.kind for key in keys} <= {"Deployment", "ConfigMap"})
         self.gates.append(Gate(name, is_open, keys))
         if is_open:
             self.apply += manifests
@@ -70,7 +75,7 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     Raises:
         Stalled: the spec cannot be turned into objects; reason InvalidSpec.
     """
-    draft = _Draft(facts)
+    draft = _Draft(facts, asleep=sleep.sleeps(app))
     draft.apply += [metadata.service_account(app), *_network_policies(app)]
     _plan_postgres(draft, app, settings)
     _plan_cloudnativepg(draft, app, settings)
@@ -81,6 +86,8 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
         draft.apply.append(api.disruption_budget(app))
     draft.apply += autoscaler.autoscalers(app)
     has_keda = keda.KIND not in draft.facts.absent_kinds
+    if not has_keda:
+        draft.apply = [keda.without_it(app, manifest) for manifest in draft.apply]
     draft.gate("KEDAInstalled", keda.scaled_objects(app, settings), is_open=has_keda)
     migrated = _plan_restore(draft, app, settings) and _plan_migration(draft, app, settings)
     _plan_backups(draft, app, settings, migrated=migrated)
@@ -206,10 +213,7 @@ def _plan_inference(draft: _Draft, app: AIApp, settings: Settings) -> None:
             draft.apply.append(claim)
         if entry.autoscaling is not None:
             draft.apply.append(inference.pods_service(app, entry))
-        deployment = inference.deployment(app, settings, entry)
-        if keda.to_zero(entry) and keda.KIND in draft.facts.absent_kinds:
-            deployment["spec"]["replicas"] = inference.REPLICAS
-        draft.apply += [inference.service(app, entry), deployment]
+        draft.apply += [inference.service(app, entry), inference.deployment(app, settings, entry)]
 
 
 def _plan_restore(draft: _Draft, app: AIApp, settings: Settings) -> bool:
