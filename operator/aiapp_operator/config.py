@@ -50,6 +50,9 @@ class Settings(BaseModel):
     lease_namespace: str = Field(default="", description="Namespace of the Lease; empty: the pod's own, or default.")
     lease_name: str = "aiapp-operator"
     identity: str = Field(default="", description="Holder name in the Lease; empty: host name and process id.")
+    prometheus_url: str = Field(
+        default="http://prometheus.monitoring.svc:9090", description="Where KEDA asks for requests that wait."
+    )
     host: str = "0.0.0.0"  # noqa: S104  # probes and metrics are asked for from other pods
     probe_port: int = Field(default=8081, ge=0, le=65535)
     metrics_port: int = Field(default=8080, ge=0, le=65535)

@@ -12,6 +12,8 @@ from kubernetes import config, dynamic
 from kubernetes.client import ApiClient
 from kubernetes.dynamic.exceptions import NotFoundError
 
+from tests.stack.wait import wait_until
+
 Manifest = dict[str, Any]
 FIELD_MANAGER = "aiapp-tests"
 API_VERSIONS = {
@@ -24,6 +26,7 @@ API_VERSIONS = {
     "PodDisruptionBudget": "policy/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Cluster": "postgresql.cnpg.io/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
     "Lease": "coordination.k8s.io/v1",
     "Event": "events.k8s.io/v1",
     "StorageClass": "storage.k8s.io/v1",
@@ -113,7 +116,13 @@ class Kube:
     def install_crd(self, path: Path) -> None:
         """Apply a CustomResourceDefinition and wait until the API server serves it."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
-        self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(path))
+        established = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
+        # `kubectl wait` fails on an object that has no conditions yet.
+        wait_until(
+            f"{path.name} is served",
+            lambda: "True" in self.kubectl("get", "-f", str(path), "-o", established),
+            seconds=60,
+        )
         # Discovery was read before the kind existed.
         self._client = dynamic.DynamicClient(self._api_client())
 

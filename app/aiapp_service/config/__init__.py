@@ -113,7 +113,7 @@ class DatabaseConfig(Section):
     """PostgreSQL; the file holds one postgresql:// URL."""
 
     url_file: Path
-    pool_max: int = Field(default=10, ge=1)
+    pool_max: int = Field(default=8, ge=1)
 
 
 class RedisConfig(Section):

@@ -84,6 +84,9 @@ class InferenceConfig(Section):
     pods_host: str = Field(
         default="", description="Name that resolves to the addresses of its pods; empty: that of baseURL."
     )
+    wake_seconds: float = Field(
+        default=0, ge=0, description="It may have no pods: how long a request waits for one. 0: it always has some."
+    )
 
 
 class TokenPrices(Section):

@@ -9,7 +9,8 @@ from aiapp_service.config import PriceConfig
 from aiapp_service.llm.load import Load
 from aiapp_service.llm.replicas import ReplicaSet
 from aiapp_service.llm.standing import Down, Standing, Turn
-from aiapp_service.llm.upstream import BackendError, Upstream
+from aiapp_service.llm.upstream import BackendError, Reason, Upstream
+from aiapp_service.llm.waking import Waking
 from aiapp_service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Backend:
     """One model of one upstream. `name` is unique within a route and the label of metrics.
 
     `known` is shared by all routes with this backend; without it nothing is known yet. `replicas` are there where
-    the upstream is a set of equal servers.
+    the upstream is a set of equal servers, `waking` where it may have none.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Backend:
         context_window: int | None = None,
         known: Known | None = None,
         replicas: ReplicaSet | None = None,
+        waking: Waking | None = None,
     ) -> None:
         self.name = name
         self.upstream = upstream
@@ -82,6 +84,7 @@ class Backend:
         self.weight = weight
         self.context_window = context_window
         self.replicas = replicas
+        self.waking = waking
         if known is None:
             known = Known(name, (name, model))
             known.publish(metrics)
@@ -131,5 +134,7 @@ class Backend:
 
     def missed(self, error: BackendError) -> None:
         """A probe did not."""
+        if self.waking is not None and error.reason is Reason.CONNECT:
+            return  # it comes when it is asked
         self.known.standing.missed(error, time.monotonic())
         self.known.tell()

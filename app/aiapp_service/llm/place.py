@@ -36,11 +36,15 @@ class Place:
 
     def __enter__(self) -> None:
         self.backend.known.load.__enter__()
+        if self.backend.waking is not None:
+            self.backend.waking.begin()
         if self.replica is not None:
             self.replica.load.__enter__()
 
     def __exit__(self, *_error: object) -> None:
         self.backend.known.load.__exit__()
+        if self.backend.waking is not None:
+            self.backend.waking.end()
         if self.replica is not None:
             self.replica.load.__exit__()
 

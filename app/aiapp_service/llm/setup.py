@@ -24,6 +24,7 @@ from aiapp_service.llm.route import Route
 from aiapp_service.llm.router import Router
 from aiapp_service.llm.tuned import TunedModel
 from aiapp_service.llm.upstream import Upstream
+from aiapp_service.llm.waking import Waking
 from aiapp_service.telemetry.metrics import Metrics
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -46,6 +47,7 @@ def router(
     }
     known = {backend.known.place: backend.known for backend in before.backends} if before is not None else {}
     sets = _replica_sets(config, session, before)
+    wakings = {e: Waking(e.name, upstreams[e], e.wake_seconds, metrics) for e in config.inference if e.wake_seconds}
 
     def backend(wanted: BackendConfig) -> Backend:
         place = inference[wanted.inference] if wanted.inference else providers[str(wanted.provider)]
@@ -59,6 +61,7 @@ def router(
             context_window=wanted.context_window,
             known=known.setdefault((place, wanted.model), Known(wanted.name, (place, wanted.model))),
             replicas=sets.get(place.base_url) if isinstance(place, InferenceConfig) else None,
+            waking=wakings.get(place) if isinstance(place, InferenceConfig) else None,
         )
 
     routes = {model.name: _route(model, [backend(wanted) for wanted in model.backends]) for model in config.models}

@@ -57,6 +57,12 @@ class Metrics:
         self.backend_up = Gauge(
             "ai_backend_up", "1 while a backend answers, 0 while it does not.", ["backend"], registry=registry
         )
+        self.inference_requests = Gauge(
+            "ai_inference_requests",
+            "Requests that are under way at a model server that may have no pods, or wait for it.",
+            ["inference"],
+            registry=registry,
+        )
         self.truncated = Counter(
             "ai_streams_truncated_total", "Streams that ended before they were complete.", ["model"], registry=registry
         )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from aiapp_operator.api.base import ApiModel, Quantity, Rule
+from aiapp_operator.api.base import ApiModel, Duration, Quantity, Rule
 
 _ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 _MOST_REPLICAS = 1000
@@ -130,10 +130,28 @@ class WorkerAutoscaling(ApiModel):
 class InferenceAutoscaling(ApiModel):
     """Inference pods by the requests that wait inside the engine."""
 
-    min_replicas: int = Field(default=1, ge=1, le=_MOST_REPLICAS, description="Pods that there are at least.")
+    min_replicas: int = Field(
+        default=1,
+        ge=0,
+        le=_MOST_REPLICAS,
+        description="Pods that there are at least. 0 needs KEDA; without it there is one.",
+    )
     max_replicas: int = Field(default=4, ge=1, le=_MOST_REPLICAS, description="Pods that there are at most.")
     target_waiting_requests: int = Field(
-        default=4, ge=1, le=100_000, description="Requests that wait in each pod (ai_inference_waiting_requests)."
+        default=4,
+        ge=1,
+        le=100_000,
+        description="Requests that wait in each pod (ai_inference_waiting_requests); with minReplicas 0 those that are "
+        "under way too (ai_inference_requests).",
+    )
+    wake_timeout: Duration = Field(
+        default="2m", description="With minReplicas 0: how long a request waits for the first pod, for example 2m."
+    )
+    idle_seconds: int = Field(
+        default=300,
+        ge=1,
+        le=86_400,
+        description="With minReplicas 0: seconds without requests until the last pod goes.",
     )
     behavior: Behavior | None = Field(default=None, description="How fast pods are added and removed.")
     cel: ClassVar[tuple[Rule, ...]] = (_BOUNDS,)

@@ -66,7 +66,14 @@ class ExternalPostgres(ApiModel):
     url_secret_ref: SecretKeyRef = Field(
         description="Secret entry with a postgresql:// URL. The pgvector extension must be available."
     )
-    pool_max: int = Field(default=20, ge=1, le=1000, description="Connections that each API pod opens at most.")
+    pool_max: int = Field(default=20, ge=1, le=1000, description="Connections that each pod of API and workers opens.")
+    max_connections: int | None = Field(
+        default=None,
+        ge=20,
+        le=100_000,
+        description="max_connections of the server, or what this application may use of it: pods are bounded by it. "
+        "Unset: they are not.",
+    )
 
 
 def _one_of(field: str, *choices: str) -> tuple[Rule, ...]:

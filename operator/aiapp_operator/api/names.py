@@ -27,6 +27,7 @@ ANNOTATION_BACKUP_NOW = "aiapp.dev/backup-now"
 ANNOTATION_VERIFY_NOW = "aiapp.dev/verify-restore-now"
 ANNOTATION_SECRETS = "aiapp.dev/secrets-made-for"  # on volumes and Clusters: their own uid, once their Secrets are made
 ANNOTATION_ASLEEP = "aiapp.dev/asleep"  # on workloads that were set to zero pods since the AIApp sleeps
+ANNOTATION_CAPPED = "aiapp.dev/capped"  # on autoscalers: why they may not go as far as asked for
 ANNOTATION_HIBERNATION = "cnpg.io/hibernation"  # CloudNativePG's
 ANNOTATION_ROTATION = "aiapp.dev/rotation"  # on databases: digest of the value that their passwords were made for
 
@@ -46,7 +47,7 @@ WATCHED_KINDS = (
 )
 
 # Of operators that may not be installed: watched where the API is served, looked for again where it is not.
-OPTIONAL_KINDS = ("Cluster",)
+OPTIONAL_KINDS = ("Cluster", "ScaledObject")
 
 
 class ComponentName(StrEnum):

@@ -17,6 +17,7 @@ from aiapp_operator.api.autoscaling import (
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.api.quantity import canonical
+from aiapp_operator.build import connections
 from aiapp_operator.build.metadata import child
 
 ACTIVE_REQUESTS = "ai_active_requests"
@@ -29,8 +30,13 @@ _ORDER = ("ContainerResource", "Resource", "Pods", "Object", "External")
 
 
 def autoscalers(app: AIApp) -> list[Manifest]:
-    """One for each workload that has `autoscaling`."""
+    """One for each workload that has `autoscaling`.
+
+    Raises:
+        Stalled: the pods of the AIApp need more connections than its database has; reason InvalidSpec.
+    """
     spec = app.spec
+    bounds = connections.bounds(app)
     found = []
     if spec.api.autoscaling is not None:
         found.append(_autoscaler(app, ComponentName.API, "", spec.api.autoscaling, _of_api(spec.api.autoscaling)))
@@ -39,10 +45,21 @@ def autoscalers(app: AIApp) -> list[Manifest]:
             metrics = [_queues(app, worker.queues, worker.autoscaling)]
             found.append(_autoscaler(app, ComponentName.WORKER, worker.name, worker.autoscaling, metrics))
     for entry in spec.inference:
-        if entry.autoscaling is not None:
+        # What may have no pods is KEDA's.
+        if entry.autoscaling is not None and entry.autoscaling.min_replicas > 0:
             metrics = [_pods(WAITING_REQUESTS, str(entry.autoscaling.target_waiting_requests))]
             found.append(_autoscaler(app, ComponentName.INFERENCE, entry.name, entry.autoscaling, metrics))
-    return found
+    return [_bounded(manifest, bounds) for manifest in found]
+
+
+def _bounded(manifest: Manifest, bounds: connections.Bounds) -> Manifest:
+    labels = manifest["metadata"]["labels"]
+    most = bounds.most.get((ComponentName(labels[names.LABEL_COMPONENT]), labels.get(names.LABEL_NAME, "")))
+    if most is None:
+        return manifest
+    manifest["metadata"]["annotations"] = {names.ANNOTATION_CAPPED: bounds.words}
+    manifest["spec"]["maxReplicas"] = most
+    return manifest
 
 
 def _autoscaler(
@@ -56,9 +73,9 @@ def _autoscaler(
         "maxReplicas": autoscaling.max_replicas,
         "metrics": sorted(metrics, key=_place),
     }
-    behavior = _behavior(autoscaling.behavior)
-    if behavior:
-        manifest["spec"]["behavior"] = behavior
+    rules = behavior(autoscaling.behavior)
+    if rules:
+        manifest["spec"]["behavior"] = rules
     return manifest
 
 
@@ -102,11 +119,12 @@ def _queues(app: AIApp, queues: list[str], autoscaling: WorkerAutoscaling) -> Ma
     }
 
 
-def _behavior(behavior: Behavior | None) -> Manifest:
-    if behavior is None:
+def behavior(given: Behavior | None) -> Manifest:
+    """As Kubernetes takes it; empty where nothing is given."""
+    if given is None:
         return {}
-    given: Manifest = behavior.model_dump(by_alias=True, exclude_none=True, mode="json")
+    dumped: Manifest = given.model_dump(by_alias=True, exclude_none=True, mode="json")
     cleaned = {
-        direction: {key: value for key, value in rules.items() if value != []} for direction, rules in given.items()
+        direction: {key: value for key, value in rules.items() if value != []} for direction, rules in dumped.items()
     }
     return {direction: rules for direction, rules in cleaned.items() if rules}

@@ -39,6 +39,11 @@ def secrets(app: AIApp, found: Cluster) -> list[GeneratedSecret]:
     return database_roles.secrets(app, host, owner if found.uid else None, "")
 
 
+def compute(wanted: CloudNativePG) -> Manifest:
+    """Compute resources of each instance."""
+    return resources(wanted.resources, cpu="100m", memory="512Mi", limit="1Gi")
+
+
 def marks(uid: str, rotation: str) -> dict[str, str]:
     """Annotations that say for which Cluster, and for which rotation, its Secrets are made."""
     found = {names.ANNOTATION_SECRETS: uid, names.ANNOTATION_ROTATION: rotation}
@@ -52,7 +57,6 @@ def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotations: 
         manifest["metadata"]["ownerReferences"] = []
     if annotations:
         manifest["metadata"]["annotations"] = annotations
-    compute = resources(wanted.resources, cpu="100m", memory="512Mi", limit="1Gi")
     storage = {"size": canonical(wanted.storage.size), "resizeInUseVolumes": True}
     if wanted.storage.storage_class_name:
         storage["storageClass"] = wanted.storage.storage_class_name
@@ -60,7 +64,7 @@ def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotations: 
         "instances": wanted.instances,
         "imageName": settings.images.cloudnativepg,
         "storage": storage,
-        "resources": compute,
+        "resources": compute(wanted),
         "enableSuperuserAccess": True,
         "superuserSecret": {"name": names.database_secret(app.name, DatabaseRole.SUPERUSER)},
         "bootstrap": {
@@ -73,7 +77,10 @@ def cluster(app: AIApp, settings: Settings, wanted: CloudNativePG, annotations: 
             }
         },
         "managed": {"roles": [_role(app, role) for role in database_roles.GROUPS]},
-        "postgresql": {"parameters": postgres.parameters(memory_limit(compute)), **_synchronous(wanted.instances)},
+        "postgresql": {
+            "parameters": postgres.parameters(memory_limit(compute(wanted))),
+            **_synchronous(wanted.instances),
+        },
     }
     return manifest
 

@@ -18,6 +18,7 @@ API_VERSIONS = {
     "PodDisruptionBudget": "policy/v1",
     "HorizontalPodAutoscaler": "autoscaling/v2",
     "Cluster": "postgresql.cnpg.io/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
 }
 
 

@@ -25,6 +25,7 @@ from aiapp_operator.build import (
     data,
     database_roles,
     inference,
+    keda,
     metadata,
     migration,
     network_policy,
@@ -52,10 +53,15 @@ class _Draft:
     hold: set[ObjectKey] = field(default_factory=set)
     gates: list[Gate] = field(default_factory=list)
     downloads: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    asleep: bool = False  # the AIApp is to sleep
 
     def gate(self, name: str, manifests: list[Manifest], *, is_open: bool) -> None:
-        """Apply `manifests` if the gate is open, else hold those that exist."""
+        """Apply `manifests` if the gate is open, else hold those that exist.
+
+        What waits for something before its pods start need not wait for that to have none.
+        """
         keys = tuple(object_key(manifest) for manifest in manifests)
+        is_open = is_open or (self.asleep and {key.kind for key in keys} <= {"Deployment", "ConfigMap"})
         self.gates.append(Gate(name, is_open, keys))
         if is_open:
             self.apply += manifests
@@ -72,7 +78,7 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     Raises:
         Stalled: the spec cannot be turned into objects; reason InvalidSpec.
     """
-    draft = _Draft(facts)
+    draft = _Draft(facts, asleep=sleep.sleeps(app))
     draft.apply += [metadata.service_account(app), *_network_policies(app)]
     _plan_postgres(draft, app, settings)
     _plan_cloudnativepg(draft, app, settings)
@@ -82,6 +88,10 @@ def desired(app: AIApp, facts: Facts, settings: Settings) -> Plan:
     if app.spec.pod_disruption_budget.enabled:
         draft.apply.append(api.disruption_budget(app))
     draft.apply += autoscaler.autoscalers(app)
+    has_keda = keda.KIND not in draft.facts.absent_kinds
+    if not has_keda:
+        draft.apply = [keda.without_it(app, manifest) for manifest in draft.apply]
+    draft.gate("KEDAInstalled", keda.scaled_objects(app, settings), is_open=has_keda)
     migrated = _plan_restore(draft, app, settings) and _plan_migration(draft, app, settings)
     _plan_backups(draft, app, settings, migrated=migrated)
     draft.gate("Migrated", _revision(app, settings), is_open=migrated or sleep.sleeps(app))

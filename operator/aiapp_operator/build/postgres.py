@@ -37,16 +37,20 @@ def secret_names(app: AIApp) -> dict[str, str]:
     return {role.value: names.database_secret(app.name, role) for role in DatabaseRole}
 
 
+def compute(postgres: ManagedPostgres) -> Manifest:
+    """Compute resources of the server."""
+    return resources(postgres.resources, cpu="100m", memory="256Mi", limit="1Gi")
+
+
 def stateful_set(app: AIApp, settings: Settings, postgres: ManagedPostgres) -> Manifest:
     """The server. It is stopped fast: clients are disconnected, nothing that is committed is lost."""
-    compute = resources(postgres.resources, cpu="100m", memory="256Mi", limit="1Gi")
     main = container(
         ComponentName.POSTGRES.value,
         settings.images.postgres,
-        command=shell(POSTGRES_START, "postgres-start", *_arguments(memory_limit(compute))),
+        command=shell(POSTGRES_START, "postgres-start", *_arguments(memory_limit(compute(postgres)))),
         env=[{"name": name, "value": value} for name, value in _environment(app, postgres).items()],
         ports=[data.port(ComponentName.POSTGRES, POSTGRES_PORT)],
-        resources=compute,
+        resources=compute(postgres),
         volumeMounts=[
             mount("data", _DATA),
             mount("secret", data.SECRET_DIR, read_only=True),
@@ -83,6 +87,11 @@ def _environment(app: AIApp, postgres: ManagedPostgres) -> dict[str, str]:
     }
 
 
+def max_connections(memory: int) -> int:
+    """Connections that a server with a memory limit (bytes) takes."""
+    return min(max(memory // _MIB // 8, 50), 1000)
+
+
 def parameters(memory: int) -> dict[str, str]:
     """Server settings from the memory limit (bytes), by the rules of thumb of PostgreSQL's documentation."""
     mib = memory // _MIB
@@ -90,7 +99,7 @@ def parameters(memory: int) -> dict[str, str]:
         "shared_buffers": f"{max(mib // 4, 32)}MB",
         "effective_cache_size": f"{max(mib * 3 // 4, 64)}MB",
         "maintenance_work_mem": f"{min(max(mib // 16, 16), 1024)}MB",
-        "max_connections": str(min(max(mib // 8, 50), 1000)),
+        "max_connections": str(max_connections(memory)),
         "max_wal_size": "512MB",
     }
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from aiapp_operator.api import models as api
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
+from aiapp_operator.api.inference import Inference
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import DatabaseRole
 from aiapp_operator.api.serving import Worker
@@ -72,7 +73,10 @@ def service_config(app: AIApp) -> service.ServiceConfig:
             providers=tuple(_provider(p) for p in app.spec.providers),
             inference=tuple(
                 service.InferenceConfig(
-                    name=i.name, base_url=addresses.inference_url(app, i), pods_host=addresses.inference_pods(app, i)
+                    name=i.name,
+                    base_url=addresses.inference_url(app, i),
+                    pods_host=addresses.inference_pods(app, i),
+                    wake_seconds=_wake_seconds(i),
                 )
                 for i in app.spec.inference
             ),
@@ -155,6 +159,11 @@ def _worker(worker: Worker) -> service.WorkerConfig:
         concurrency=worker.concurrency,
         rate_limit=None if rate is None else service.QueueRateConfig(max=rate.max, per_seconds=rate.per_seconds),
     )
+
+
+def _wake_seconds(inference: Inference) -> float:
+    scaled = inference.autoscaling
+    return seconds(scaled.wake_timeout) if scaled is not None and scaled.min_replicas == 0 else 0
 
 
 def _tracing(app: AIApp) -> service.TracingConfig | None:

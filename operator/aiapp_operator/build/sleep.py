@@ -22,7 +22,7 @@ from aiapp_operator.config import Settings
 CLIENTS = frozenset({ComponentName.API, ComponentName.WORKER})
 DATABASES = frozenset({ComponentName.POSTGRES, ComponentName.REDIS, ComponentName.REDIS_CACHE})
 _WORKLOADS = frozenset({"Deployment", "StatefulSet", "Cluster"})
-_AUTOSCALERS = frozenset({"HorizontalPodAutoscaler"})
+_AUTOSCALERS = frozenset({"HorizontalPodAutoscaler", "ScaledObject"})
 
 
 def sleeps(app: AIApp) -> bool:

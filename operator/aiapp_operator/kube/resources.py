@@ -44,6 +44,7 @@ RESOURCES = _table(
     Resource("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
     Resource("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
     Resource("Cluster", "postgresql.cnpg.io/v1", "clusters"),
+    Resource("ScaledObject", "keda.sh/v1alpha1", "scaledobjects"),
     Resource("Lease", "coordination.k8s.io/v1", "leases"),
     Resource("Event", "events.k8s.io/v1", "events"),
     Resource("StorageClass", "storage.k8s.io/v1", "storageclasses", namespaced=False),

@@ -4,7 +4,9 @@ from aiapp_operator.api import names
 from aiapp_operator.api.app import AIAppSpec
 from aiapp_operator.api.autoscaling import Autoscaling
 from aiapp_operator.api.facts import Autoscaler
+from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
+from aiapp_operator.status.fields import number, text
 
 NO_METRICS = "MetricsUnavailable"
 _REMEDY = (
@@ -30,10 +32,33 @@ def autoscaled(spec: AIAppSpec) -> dict[tuple[ComponentName, str], Autoscaling]:
     return found
 
 
-def bounds(component: ComponentName, entry: str, autoscaling: Autoscaling) -> str:
-    """`api: 2 to 10 pods`."""
+CAPPED = "Capped"
+
+
+def bounds(component: ComponentName, entry: str, autoscaling: Autoscaling, planned: Manifest | None) -> str:
+    """`api: 2 to 10 pods`; `planned` is the autoscaler, which may have less room than it was given."""
     label = names.component_label(component.value, entry)
-    return f"{label}: {autoscaling.min_replicas} to {autoscaling.max_replicas} pods"
+    why = capped(planned)
+    if not why:
+        return f"{label}: {autoscaling.min_replicas} to {autoscaling.max_replicas} pods"
+    most = number(planned, "spec", "maxReplicas")
+    return f"{label}: {autoscaling.min_replicas} to {most} pods and not {autoscaling.max_replicas}: {why}"
+
+
+def capped(planned: Manifest | None) -> str:
+    """Why an autoscaler may not go as far as asked for; empty where it may."""
+    return text(planned, "metadata", "annotations", names.ANNOTATION_CAPPED)
+
+
+def needs_keda(autoscaling: Autoscaling) -> bool:
+    """Whether a workload may have no pods, which only KEDA can do."""
+    return autoscaling.min_replicas == 0
+
+
+KEDA_MISSING = (
+    "autoscaling.minReplicas 0 needs KEDA, whose API keda.sh/v1alpha1 is not served, or not to this operator: install "
+    "it (https://keda.sh), or set minReplicas to 1; until then there is one pod"
+)
 
 
 def trouble(component: ComponentName, entry: str, found: Autoscaler) -> tuple[str, str]:

@@ -276,13 +276,22 @@ def autoscaling_active(known: Known) -> Verdict | None:
         return None
     if sleeping.sleeps(known.app):
         return Verdict(type_, UNKNOWN, sleeping.SLEEPING, "nothing is scaled while the app sleeps")
+    lacking = [key for key, value in wanted.items() if autoscaling.needs_keda(value)]
+    if lacking and "ScaledObject" in known.facts.absent_kinds:
+        label = names.component_label(*lacking[0])
+        return Verdict(type_, FALSE, "KEDAMissing", f"{label}: {autoscaling.KEDA_MISSING}")
     found = {key: known.facts.autoscalers.get(names.part(known.app.name, *key)) for key in wanted}
     failed = [autoscaling.trouble(*key, hpa) for key, hpa in found.items() if hpa is not None and hpa.active is False]
     if failed:
         return Verdict(type_, FALSE, failed[0][0], "; ".join(message for _, message in failed))
     if any(hpa is None or hpa.active is None for hpa in found.values()):
         return Verdict(type_, UNKNOWN, "Starting", "the autoscaler has not looked at its metrics yet")
-    return Verdict(type_, TRUE, "Active", "; ".join(autoscaling.bounds(*key, value) for key, value in wanted.items()))
+    planned = {
+        key: known.planned.get(ObjectKey("HorizontalPodAutoscaler", names.part(known.app.name, *key))) for key in wanted
+    }
+    words = [autoscaling.bounds(*key, value, planned[key]) for key, value in wanted.items()]
+    reason = autoscaling.CAPPED if any(autoscaling.capped(manifest) for manifest in planned.values()) else "Active"
+    return Verdict(type_, TRUE, reason, "; ".join(words))
 
 
 CHAIN: tuple[Check, ...] = (

@@ -28,7 +28,6 @@ from aiapp_operator.status import pod_causes
 from aiapp_operator.status.fields import condition, mapping, number, text
 from aiapp_operator.status.redact import last_line, redact
 
-_AUTOSCALER = "HorizontalPodAutoscaler"
 _WORKLOADS = frozenset({"Deployment", "StatefulSet"})
 _ENDED = frozenset({"Succeeded", "Failed"})
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.*?), used: .*?, limited: (.*)$", re.DOTALL)
@@ -71,7 +70,9 @@ def observe(
             {k.name: text(c, "metadata", "creationTimestamp") for k, c in others.items() if k.kind == "CronJob"}
         ),
         claims=_frozen({k.name: _claim(k.name, c) for k, c in others.items() if k.kind == "PersistentVolumeClaim"}),
-        autoscalers=_frozen({k.name: _autoscaler(k.name, c) for k, c in others.items() if k.kind == _AUTOSCALER}),
+        autoscalers=_frozen(
+            {k.name: _AUTOSCALERS[k.kind](k.name, c) for k, c in others.items() if k.kind in _AUTOSCALERS}
+        ),
         clusters=_frozen({k.name: _cluster(k.name, c) for k, c in others.items() if k.kind == "Cluster"}),
         absent_kinds=absent_kinds,
         fronts=_frozen({k.name: _front(c) for k, c in others.items() if k.kind == "Service"}),
@@ -255,6 +256,17 @@ def _autoscaler(name: str, child: Manifest) -> Autoscaler:
         return Autoscaler(name, False, text(failed, "reason"), redact(text(failed, "message")))
     active = condition(child, "ScalingActive").get("status") == "True"
     return Autoscaler(name, True if active else None)
+
+
+def _scaled_object(name: str, child: Manifest) -> Autoscaler:
+    """What KEDA says of it: without its metric it is not Ready; that nothing is asked for now is no trouble."""
+    ready = condition(child, "Ready")
+    if _is_false(ready):
+        return Autoscaler(name, False, text(ready, "reason"), redact(text(ready, "message")))
+    return Autoscaler(name, True if ready.get("status") == "True" else None)
+
+
+_AUTOSCALERS = {"HorizontalPodAutoscaler": _autoscaler, "ScaledObject": _scaled_object}
 
 
 def _is_false(found: Mapping[str, object]) -> bool:

@@ -56,6 +56,6 @@ def test_asleep_there_is_nothing_but_the_stand_in_and_awake_all_is_as_before(
         assert "wakingSince" not in woken["status"]
         assert woken["status"]["api"] == "2/2", "minReplicas, once; the rest is the autoscaler's"
         assert front(kube, namespace) == "api"
-        assert pods(kube, namespace) == before
+        wait_until("the same pods", lambda: pods(kube, namespace) == before, seconds=30)
         assert {job["metadata"]["uid"] for job in app.children("Job")} == jobs, "nothing was migrated again"
         wait_quiet(simulated, namespace)

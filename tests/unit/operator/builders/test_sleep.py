@@ -167,3 +167,8 @@ def test_an_app_that_never_slept_has_the_plan_that_it_always_had():
     assert not [gate for gate in plan.gates if gate.name == "Awake"]
     assert str(STAND_IN) not in keys(plan)
     assert Facts().fronts == {}
+
+
+def test_what_waits_for_something_else_is_set_to_zero_all_the_same():
+    facts = replace(with_stand_in(awake()), jobs={})
+    assert replicas(sleeping(facts, image="service:2"))[str(API)] == 0, "the migration of this image is not done"

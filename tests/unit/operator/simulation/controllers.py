@@ -37,6 +37,7 @@ class Controllers:
             "Pod": self._start,
             "Cluster": self._replicate,
             "HorizontalPodAutoscaler": self._autoscale,
+            "ScaledObject": self._activate,
         }
 
     async def run(self) -> None:
@@ -135,6 +136,15 @@ class Controllers:
         wanted = min(max(self.demand.get(name, 0), spec["minReplicas"]), spec["maxReplicas"])
         self._server.change(place_of(target), lambda live: live["spec"].update(replicas=wanted), _MANAGER)
         self._say(autoscaler, {"conditions": [{"type": "ScalingActive", "status": "True"}]})
+
+    def _activate(self, scaled: Manifest) -> None:
+        """KEDA: also from no pods and to none."""
+        spec, name = scaled["spec"], scaled["metadata"]["name"]
+        target = self._server.get("Deployment", name, scaled["metadata"]["namespace"])
+        if target is not None:
+            wanted = min(max(self.demand.get(name, 0), spec["minReplicaCount"]), spec["maxReplicaCount"])
+            self._server.change(place_of(target), lambda live: live["spec"].update(replicas=wanted), "keda-operator")
+        self._say(scaled, {"conditions": [{"type": "Ready", "status": "True"}]})
 
     def _start(self, pod: Manifest) -> None:
         """One step of a pod's life: it waits for its Secrets, then runs; a migration runs to its end."""

@@ -11,7 +11,7 @@ from tests.unit.operator.simulation.controllers import place_of, secrets
 # What differs between runs by its nature. The hash of the intent has the owner's uid in it.
 _VOLATILE = frozenset({"uid", "resourceVersion", "generation", "managedFields"})
 _APART = frozenset({"Event", "Lease", "Pod", "CustomResourceDefinition"})
-_TIMES = frozenset({"lastTransitionTime", "observedGeneration"})
+_TIMES = frozenset({"lastTransitionTime", "observedGeneration", "lastWake"})
 
 
 def snapshot(server: ApiServer) -> dict[str, Any]:

@@ -89,7 +89,8 @@ class World:
         def notice(live: Manifest) -> None:
             live["metadata"].setdefault("annotations", {})["simulated/load"] = str(pods)
 
-        self.server.change(Place("HorizontalPodAutoscaler", NAMESPACE, name), notice, "prometheus")
+        for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+            self.server.change(Place(kind, NAMESPACE, name), notice, "prometheus")
 
     def app(self, name: str = "shop") -> Manifest:
         found = self.server.get("AIApp", name)

@@ -36,6 +36,15 @@ def test_active():
     assert summary(status, "Ready")[0] == "True"
 
 
+def test_less_room_than_asked_for_is_said_with_the_reason():
+    app = make_app(api={"autoscaling": {"minReplicas": 3, "maxReplicas": 30}})
+    status = status_of(app, with_autoscaler(facts_of(app), active=True))
+    assert summary(status, "AutoscalingActive")[:2] == ("True", "Capped")
+    message = summary(status, "AutoscalingActive")[2]
+    assert message.startswith("api: 3 to 10 pods and not 30: api 30: 38 pods while they are rolled out need 342 ")
+    assert summary(status, "Ready")[0] == "True"
+
+
 @pytest.mark.parametrize("fields", [None, {"active": None}])
 def test_not_known_yet(fields):
     app = make_app(**SCALED)
@@ -92,3 +101,41 @@ def hpa(**conditions_of):
 def test_reading_an_autoscaler(said, expected):
     found = observe(make_app(), [hpa(**said)], None).autoscalers["shop-api"]
     assert (found.active, found.reason, found.message) == expected
+
+
+IDLE = {"inference": [{"name": "m", "engine": "custom", "image": "e:1", "autoscaling": {"minReplicas": 0}}]}
+
+
+def scaled_object(*conditions):
+    metadata = {"name": "shop-inference-m", "labels": names.labels("shop", ComponentName.INFERENCE, "m")}
+    return {"kind": "ScaledObject", "metadata": metadata, "status": {"conditions": list(conditions)}}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "active"),
+    [
+        ([], None),
+        ([{"type": "Ready", "status": "Unknown"}], None),
+        ([{"type": "Ready", "status": "True"}, {"type": "Active", "status": "False"}], True),
+        ([{"type": "Ready", "status": "False", "reason": "TriggerError", "message": "no Prometheus"}], False),
+    ],
+)
+def test_what_keda_says(conditions, active):
+    found = observe(make_app(**IDLE), [scaled_object(*conditions)], None).autoscalers["shop-inference-m"]
+    assert found.active is active
+
+
+def test_keda_that_is_missing_is_said_and_leaves_the_app_ready():
+    app = make_app(**IDLE)
+    facts = replace(healthy(app), absent_kinds=frozenset({"ScaledObject"}))
+    status = status_of(app, facts)
+    assert summary(status, "AutoscalingActive")[:2] == ("False", "KEDAMissing")
+    assert "there is one pod" in summary(status, "AutoscalingActive")[2]
+    assert summary(status, "Ready")[0] == "True"
+
+
+def test_words_of_keda_reach_the_condition():
+    app = make_app(**IDLE)
+    autoscalers = {"shop-inference-m": Autoscaler("shop-inference-m", False, "TriggerError", "no Prometheus")}
+    status = status_of(app, replace(healthy(app), autoscalers=autoscalers))
+    assert summary(status, "AutoscalingActive") == ("False", "TriggerError", "inference/m: no Prometheus")
