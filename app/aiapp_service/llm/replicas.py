@@ -100,7 +100,10 @@ def _rank(key: bytes, address: str) -> bytes:
 def conversation_key(body: Mapping[str, Any], tenant: str) -> bytes:
     """Stands for tenant, instructions and first message of a user: what later requests of a conversation begin with."""
     beginning: list[str] = [tenant]
-    messages = body.get("messages")
+    if instructions := body.get("instructions"):
+        beginning.append(_text(instructions))
+    # What is called items in requests for responses.
+    messages = body.get("messages") or body.get("input")
     for message in messages if isinstance(messages, list) else ():
         if not isinstance(message, dict):
             continue
