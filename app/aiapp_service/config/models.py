@@ -84,6 +84,14 @@ class InferenceConfig(Section):
     pods_host: str = Field(
         default="", description="Name that resolves to the addresses of its pods; empty: that of baseURL."
     )
+    responses: ResponsesMode = Field(
+        default=ResponsesMode.TRANSLATE, description="How /v1/responses is asked there: Relay or Translate."
+    )
+
+    @property
+    def relays_responses(self) -> bool:
+        """Whether it is asked in the Responses API."""
+        return self.responses is ResponsesMode.RELAY
 
 
 class TokenPrices(Section):

@@ -46,11 +46,13 @@ class Replica:
 class ReplicaSet:
     """The servers behind a name, empty until it was resolved; `make` gives the upstream of a URL.
 
-    `host` is the name that resolves to their addresses; empty: the one in `base_url`.
+    `host` is the name that resolves to their addresses; empty: the one in `base_url`. Upstreams of another `kind` are
+    made in another way.
     """
 
-    def __init__(self, base_url: str, make: Callable[[str], Upstream], host: str = "") -> None:
+    def __init__(self, base_url: str, make: Callable[[str], Upstream], host: str = "", kind: str = "") -> None:
         self.base_url = base_url
+        self.kind = kind
         own = urlsplit(base_url).hostname or ""
         self.host = host or own
         self.balanced = self.host != own  # base_url leads to those that are ready, whatever was resolved last

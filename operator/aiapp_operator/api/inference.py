@@ -16,6 +16,7 @@ from aiapp_operator.api.base import (
     SecretKeyRef,
     Storage,
 )
+from aiapp_operator.api.models import ResponsesMode
 
 SOURCE_PATTERN = (
     r"^(hf://[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9][-A-Za-z0-9_.]*(/[-A-Za-z0-9_./]+)?"
@@ -184,6 +185,11 @@ class Inference(ApiModel):
     )
     placement: Placement = Field(default_factory=Placement, description="Which nodes may run the pod.")
     rollout: Rollout = Field(default_factory=Rollout, description="How a change replaces the pod.")
+    responses: ResponsesMode = Field(
+        default=ResponsesMode.TRANSLATE,
+        description="How /v1/responses is asked there. Relay: passed on as it is, for engines with a Responses API of"
+        " their own, such as recent vLLM. Translate: as chat completions.",
+    )
     cel: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "self.engine != 'custom' || (has(self.image) && self.image != '')",

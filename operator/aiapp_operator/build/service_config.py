@@ -71,7 +71,10 @@ def service_config(app: AIApp) -> service.ServiceConfig:
             providers=tuple(_provider(p) for p in app.spec.providers),
             inference=tuple(
                 service.InferenceConfig(
-                    name=i.name, base_url=addresses.inference_url(app, i), pods_host=addresses.inference_pods(app, i)
+                    name=i.name,
+                    base_url=addresses.inference_url(app, i),
+                    pods_host=addresses.inference_pods(app, i),
+                    responses=service.ResponsesMode(i.responses.value),
                 )
                 for i in app.spec.inference
             ),
