@@ -88,6 +88,8 @@ const cases = {};
 for (const [provider, model] of Object.entries(providers)) {
   for (const [name, run] of Object.entries(casesOf(model))) cases[`${provider}.${name}`] = run;
 }
+const relayed = casesOf(() => openai.responses("native"));
+for (const name of ["text", "stream", "conversation"]) cases[`relayed.${name}`] = relayed[name];
 for (const [provider, model] of Object.entries(embeddings)) {
   cases[`${provider}.embeddings`] = async () => (await embed({ model, value: "a", ...once })).embedding.length;
 }

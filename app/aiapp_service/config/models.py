@@ -87,6 +87,14 @@ class InferenceConfig(Section):
     wake_seconds: float = Field(
         default=0, ge=0, description="It may have no pods: how long a request waits for one. 0: it always has some."
     )
+    responses: ResponsesMode = Field(
+        default=ResponsesMode.TRANSLATE, description="How /v1/responses is asked there: Relay or Translate."
+    )
+
+    @property
+    def relays_responses(self) -> bool:
+        """Whether it is asked in the Responses API."""
+        return self.responses is ResponsesMode.RELAY
 
 
 class TokenPrices(Section):

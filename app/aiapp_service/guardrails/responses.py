@@ -86,7 +86,7 @@ class _Guarded:
         self.over = False
         self._chain = Chain(guardrails)
         self._hides_logprobs = any(g.action is not GuardrailAction.AUDIT for g in guardrails)
-        self._response: Mapping[str, Any] = {}
+        self._response: dict[str, Any] = {}
         self._number = 0
         # By the place of a text: what was shown of it, its last piece, and whether it is complete.
         self._shown: dict[Place, str] = {}
@@ -109,7 +109,7 @@ class _Guarded:
             if self._response.get("status") not in ("queued", "in_progress"):
                 await self._chain.conclude()
                 if self._chain.violations:
-                    self._response[report.FIELD] = report.field(self._chain.violations)  # type: ignore[index]
+                    self._response[report.FIELD] = report.field(self._chain.violations)
                     changed = True
         if self._chain.blocked:
             return self._end()

@@ -46,11 +46,13 @@ class Replica:
 class ReplicaSet:
     """The servers behind a name, empty until it was resolved; `make` gives the upstream of a URL.
 
-    `host` is the name that resolves to their addresses; empty: the one in `base_url`.
+    `host` is the name that resolves to their addresses; empty: the one in `base_url`. Upstreams of another `kind` are
+    made in another way.
     """
 
-    def __init__(self, base_url: str, make: Callable[[str], Upstream], host: str = "") -> None:
+    def __init__(self, base_url: str, make: Callable[[str], Upstream], host: str = "", kind: str = "") -> None:
         self.base_url = base_url
+        self.kind = kind
         own = urlsplit(base_url).hostname or ""
         self.host = host or own
         self.balanced = self.host != own  # base_url leads to those that are ready, whatever was resolved last
@@ -100,7 +102,10 @@ def _rank(key: bytes, address: str) -> bytes:
 def conversation_key(body: Mapping[str, Any], tenant: str) -> bytes:
     """Stands for tenant, instructions and first message of a user: what later requests of a conversation begin with."""
     beginning: list[str] = [tenant]
-    messages = body.get("messages")
+    if instructions := body.get("instructions"):
+        beginning.append(_text(instructions))
+    # What is called items in requests for responses.
+    messages = body.get("messages") or body.get("input")
     for message in messages if isinstance(messages, list) else ():
         if not isinstance(message, dict):
             continue

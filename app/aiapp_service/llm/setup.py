@@ -1,7 +1,7 @@
 """Configuration -> routes."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 
@@ -43,7 +43,7 @@ def router(
     fetch = fetching_from(config.fetch_hosts)
     upstreams: dict[ProviderConfig | InferenceConfig, Upstream] = {
         **{provider: _provider(provider, session, fetch) for provider in config.providers},
-        **{entry: HttpUpstream(session, entry.base_url, None, adds_usage=True) for entry in config.inference},
+        **{entry: _inference(entry, session)(entry.base_url) for entry in config.inference},
     }
     known = {backend.known.place: backend.known for backend in before.backends} if before is not None else {}
     sets = _replica_sets(config, session, before)
@@ -85,13 +85,22 @@ def _replica_sets(
     config: ServiceConfig, session: aiohttp.ClientSession, before: Router | None
 ) -> dict[str, ReplicaSet]:
     """By base URL: inference that is reached by a name may stand for several pods."""
-    kept = {(r.base_url, r.host): r for r in before.replica_sets} if before is not None else {}
+    kept = {(r.base_url, r.host, r.kind): r for r in before.replica_sets} if before is not None else {}
+    named = {
+        entry.base_url: ReplicaSet(entry.base_url, _inference(entry, session), entry.pods_host, entry.responses)
+        for entry in config.inference
+        if is_name(entry.base_url)
+    }
+    return {url: kept.get((url, new.host, new.kind), new) for url, new in sorted(named.items())}
+
+
+def _inference(entry: InferenceConfig, session: aiohttp.ClientSession) -> Callable[[str], Upstream]:
+    """What makes the upstream of a URL of its servers."""
 
     def make(base_url: str) -> Upstream:
-        return HttpUpstream(session, base_url, None, adds_usage=True)
+        return HttpUpstream(session, base_url, None, adds_usage=True, has_responses=entry.relays_responses)
 
-    named = {e.base_url: ReplicaSet(e.base_url, make, e.pods_host) for e in config.inference if is_name(e.base_url)}
-    return {url: kept.get((url, new.host), new) for url, new in sorted(named.items())}
+    return make
 
 
 def _price(backend: BackendConfig, providers: Mapping[str, ProviderConfig]) -> PriceConfig | None:

@@ -9,6 +9,7 @@ from aiapp_operator.api import engine_flags
 from aiapp_operator.api.autoscaling import InferenceAutoscaling
 from aiapp_operator.api.base import ApiModel, Argument, Duration, Image, PartName, Resources, Rule
 from aiapp_operator.api.model_source import Adapter, ModelCache, ModelSource
+from aiapp_operator.api.models import ResponsesMode
 
 
 class Engine(StrEnum):
@@ -198,6 +199,11 @@ class Inference(ApiModel):
     )
     placement: Placement = Field(default_factory=Placement, description="Which nodes may run the pod.")
     rollout: Rollout = Field(default_factory=Rollout, description="How a change replaces the pod.")
+    responses: ResponsesMode = Field(
+        default=ResponsesMode.TRANSLATE,
+        description="How /v1/responses is asked there. Relay: passed on as it is, for engines with a Responses API of"
+        " their own, such as recent vLLM. Translate: as chat completions.",
+    )
     cel: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "self.engine != 'custom' || (has(self.image) && self.image != '')",

@@ -77,6 +77,7 @@ def service_config(app: AIApp) -> service.ServiceConfig:
                     base_url=addresses.inference_url(app, i),
                     pods_host=addresses.inference_pods(app, i),
                     wake_seconds=_wake_seconds(i),
+                    responses=service.ResponsesMode(i.responses.value),
                 )
                 for i in app.spec.inference
             ),

@@ -155,6 +155,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"inference": [{"name": "m", "engine": "vLLM"}]}, "spec.inference[0]", "set model.source"),
     (inference(gpu={"count": 0}), "spec.inference[0].gpu.count", "greater than or equal to 1"),
     (inference(gpu={"count": 65}), "spec.inference[0].gpu.count", "less than or equal to 64"),
+    (inference(responses="Both"), "spec.inference[0].responses", '"Relay", "Translate"'),
     (inference(port=80), "spec.inference[0].port", "greater than or equal to 1024"),
     (inference(model={"source": "file:///m"}, cache={}), "spec.inference[0]", "cache is for hf:// sources only"),
     (inference(cache={"size": "big"}), "spec.inference[0].cache.size", "should match"),

@@ -16,10 +16,15 @@ from aiapp_service.config import (
     InferenceConfig,
     ModelConfig,
     ModelKind,
+    ProviderConfig,
+    ProviderKind,
+    ResponsesMode,
     ServiceConfig,
 )
 from tests.integration.service.calling import calling
 from tests.integration.service.conftest import Serve, Service, mock
+from tests.integration.service.native import WORDS as NATIVE_WORDS
+from tests.integration.service.native import Native
 from tests.integration.service.node_sdks import installed, run_script
 from tests.integration.service.patience import PATIENT
 from tests.integration.service.upstream import WORDS, Upstream
@@ -47,6 +52,7 @@ class Stand:
 
     api: Service
     chat: Upstream
+    native: Native
     slow: Upstream
     waiting: Upstream
 
@@ -58,6 +64,7 @@ async def stand(serve: Serve, folder: Path) -> AsyncIterator[Stand]:
     json_answer = {"id": "c", "created": 1, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     async with (
         Upstream().running() as chat,
+        Native().running() as native,
         calling() as calling_url,
         Verbatim(json.dumps(json_answer).encode()).running() as json_,
         Verbatim(json.dumps({"error": REFUSAL}).encode(), status=400).running() as refused,
@@ -68,21 +75,25 @@ async def stand(serve: Serve, folder: Path) -> AsyncIterator[Stand]:
     ):
         urls = {"chat": chat.url, "calling": calling_url, "json": json_.url, "refused": refused.url}
         urls |= {"limited": limited.url, "broken": broken.url, "slow": slow.url, "waiting": waiting.url}
-        async with serve(_config(urls, folder)) as api:
-            yield Stand(api, chat, slow, waiting)
+        async with serve(_config(urls, native, folder)) as api:
+            yield Stand(api, chat, native, slow, waiting)
 
 
-def _config(urls: dict[str, str], folder: Path) -> ServiceConfig:
+def _config(urls: dict[str, str], native: Native, folder: Path) -> ServiceConfig:
     keys = folder / "keys"
     keys.mkdir()
     (keys / "node").write_text(KEY)
     provider, _ = mock()
+    relaying = ProviderConfig(
+        name="native", kind=ProviderKind.OPENAI_COMPATIBLE, base_url=native.url, responses=ResponsesMode.RELAY
+    )
     embed = BackendConfig(provider=provider.name, model="mock-embedding")
     backends = {name: (BackendConfig(inference=name, model="m"),) for name in urls}
+    backends["native"] = (BackendConfig(provider="native", model="m"),)
     models = [ModelConfig(name=name, backends=b, timeouts=PATIENT) for name, b in backends.items()]
     return ServiceConfig(
         auth=AuthConfig(api_keys_dir=keys),
-        providers=(provider,),
+        providers=(provider, relaying),
         inference=tuple(InferenceConfig(name=name, base_url=url) for name, url in urls.items()),
         models=(*models, ModelConfig(name="embed", kind=ModelKind.EMBEDDING, backends=(embed,))),
     )
@@ -121,7 +132,7 @@ async def test_openai_node(serve: Serve, packages: Path, tmp_path: Path) -> None
         "chatTools": "It is 3",
         "chatToolsStream": {"id": "call_1", "name": "add", "arguments": SUM},
         "embeddings": [8, 8],
-        "models": ["chat", "calling", "json", "refused", "limited", "broken", "slow", "waiting", "embed"],
+        "models": ["chat", "calling", "json", "refused", "limited", "broken", "slow", "waiting", "native", "embed"],
         "responses": {"text": SAID, "usage": 11, "kept": SAID, "items": ["Two"], "gone": "NotFoundError"},
         "responsesStream": {"first": "response.created", "last": "response.completed", "text": "".join(WORDS)},
         "responsesTools": {"name": "add", "arguments": '{"a":1,"b":2}', "text": "It is 3"},
@@ -139,6 +150,14 @@ async def test_ai_sdk(serve: Serve, packages: Path, tmp_path: Path) -> None:
         assert len(at.slow.bodies) == 3
         asked = [[message["content"] for message in body["messages"]] for body in at.chat.bodies]
         assert asked.count(["One", SAID, "Two"]) == 3, "each provider goes on with a conversation in its own way"
+        said = {"type": "message", "role": "assistant", "content": "".join(NATIVE_WORDS)}
+        assert said in at.native.bodies[-1]["input"], "it refers to what was said, and only we know it"
+    relayed = {name: found.pop(f"relayed.{name}") for name in ("text", "stream", "conversation")}
+    assert relayed == {
+        "text": {"text": "".join(NATIVE_WORDS), "tokens": 13, "finish": "stop"},
+        "stream": {"said": list(NATIVE_WORDS), "finish": "stop", "output": 4},
+        "conversation": "".join(NATIVE_WORDS),
+    }
     assert found.pop("openai.embeddings") == found.pop("compatible.embeddings") == 256
     for provider in ("chat", "responses", "compatible"):
         seen = {name: found.pop(f"{provider}.{name}") for name in ("unknownModel", "refused", "limited", "broken")}

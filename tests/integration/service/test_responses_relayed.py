@@ -81,6 +81,18 @@ async def test_bytes_come_through_and_are_counted(serve: Serve) -> None:
         assert api.metric("ai_active_requests") == 0
 
 
+async def test_inference_that_has_responses_is_asked_for_them(serve: Serve) -> None:
+    async with Native().running() as upstream:
+        own = InferenceConfig(name="own", base_url=upstream.url, responses=ResponsesMode.RELAY)
+        # By a name, behind which there may be several.
+        named = own.model_copy(update={"base_url": upstream.url.replace("127.0.0.1", "localhost")})
+        for place in (own, named):
+            model = ModelConfig(name="chat", backends=(BackendConfig(inference="own", model="m"),), timeouts=PATIENT)
+            async with serve(patient(inference=(place,), models=(model,))) as api:
+                status, body, _ = await post(api, store=False)
+                assert (status, body) == (200, upstream.sent)
+
+
 async def test_sdk_sees_what_the_provider_says(serve: Serve) -> None:
     async with (
         Native(searches=True).running() as upstream,

@@ -119,6 +119,15 @@ def test_a_conversation_is_known_by_its_beginning(one, other, same):
     assert (conversation_key({"messages": one}, "") == conversation_key({"messages": other}, "")) is same
 
 
+def test_a_response_belongs_to_the_conversation_of_the_same_chat():
+    chat = conversation_key({"messages": [{"role": "system", "content": "Brief."}, HELLO]}, "")
+    text = HELLO["content"]
+    later = [{"role": "user", "content": [{"type": "input_text", "text": text}]}, {"role": "assistant", "content": "x"}]
+    assert conversation_key({"instructions": "Brief.", "input": text}, "") == chat
+    assert conversation_key({"instructions": "Brief.", "input": later}, "") == chat
+    assert conversation_key({"instructions": "Long.", "input": text}, "") != chat
+
+
 def test_tenants_are_kept_apart():
     body = {"messages": [HELLO]}
     assert conversation_key(body, "a") != conversation_key(body, "b")

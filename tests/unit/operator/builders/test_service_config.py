@@ -214,3 +214,9 @@ def test_how_responses_are_asked_is_passed_on(wanted):
     provider = {"name": "lab", "kind": "OpenAICompatible", "baseURL": "https://lab.example.com/v1", **wanted}
     found = yaml.safe_load(rendered_config(make_app(providers=[provider])).text)["providers"][0]
     assert found.get("responses") == wanted.get("responses")
+
+
+@pytest.mark.parametrize("wanted", ["Relay", "Translate"])
+def test_how_inference_is_asked_for_responses_is_passed_on(wanted):
+    config = service_config(make_app(inference=[{**LLAMA, "responses": wanted}]))
+    assert config.inference[0].relays_responses is (wanted == "Relay")
