@@ -236,11 +236,16 @@ def test_a_disk_that_fills_up_is_told_before_and_when_it_is_full(app: AppHandle)
     with small_disk(app) as folder:
         pod = app.pods("postgres")[0]
         app.kube.delete("Pod", pod["metadata"]["name"], app.namespace)
-        wait_until(
-            "another pod",
-            lambda: any(p["metadata"]["uid"] != pod["metadata"]["uid"] for p in app.pods("postgres")),
-            seconds=60,
-        )
+
+        def another_is_ready() -> bool:
+            return any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for found in app.pods("postgres")
+                if found["metadata"]["uid"] != pod["metadata"]["uid"]
+                for condition in found["status"].get("conditions", [])
+            )
+
+        wait_until("another pod", another_is_ready, seconds=120, seen=app.describe)
         app.wait_ready()
         # From outside: what the pod itself writes to a file system in memory counts for its limit.
         ballast = folder / "ballast"
