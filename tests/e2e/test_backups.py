@@ -81,7 +81,7 @@ def test_everything_is_destroyed_and_comes_back_from_the_backup(apps: AppFactory
     assert _sql(again, CONTENT) == before
     assert _sql(again, "SELECT tableowner FROM pg_tables WHERE tablename = 'kept'") == "aiapp"
 
-    again.patch_spec({"deletionPolicy": "Delete"})
+    again.patch_spec({"deletionPolicy": "Delete", "postgres": {"backup": {"retention": "7d"}}})
     again.wait_ready()
     with backing_up(again):
         delete(again, keeps=False)

@@ -127,6 +127,7 @@ def test_new_passwords_under_traffic_fail_no_request(app: AppHandle, url: str) -
     try:
         traffic.add(usage, responses, health)
         wait_until("requests are answered", lambda: traffic.done > 100, seconds=60)
+        assert traffic.failures == [], "before anything was changed"
         app.kube.kubectl("-n", app.namespace, "annotate", "aiapp", app.name, "aiapp.dev/rotate-passwords=now")
 
         def replaced() -> bool:
@@ -138,26 +139,27 @@ def test_new_passwords_under_traffic_fail_no_request(app: AppHandle, url: str) -
 
         wait_until("new Secrets", replaced, seconds=60)
         wait_until("the API has the new Secret", lambda: "//aiapp_api_" in url_of_the_api(app), seconds=REFRESH_SECONDS)
-        # More at a time than there are connections: new ones are opened, by the new login.
-        traffic.add(*[usage] * 6, *[responses] * 2, pause=0.02)
+        # More at a time than there are connections: new ones are opened, by the new login. Not so many that the
+        # deadlines of the service, 100 ms for Redis, are missed for want of a processor.
+        traffic.add(*[usage] * 4, pause=0.05)
         wait_until(
             "sessions of the new login",
             lambda: int(databases.sql(app, new_sessions, databases.SUPERUSER)) > 0,
             seconds=REFRESH_SECONDS,
         )
         so_far = traffic.done
-        wait_until("a thousand requests more", lambda: traffic.done > so_far + 1000, seconds=120)
+        wait_until("requests go on", lambda: traffic.done > so_far + 500, seconds=120)
         # What happens by itself a quarter of an hour later.
         databases.sql(app, "ALTER ROLE aiapp_api VALID UNTIL '2020-01-01'", databases.SUPERUSER)
         old = wait_until("the old password of Redis", lambda: _inside(app, "redis", _OLD_HASH), seconds=REFRESH_SECONDS)
         for each in old.split():
             redis(app, "ACL", "SETUSER", "default", f"!{each}")
         so_far = traffic.done
-        wait_until("a thousand requests without", lambda: traffic.done > so_far + 1000, seconds=120)
+        wait_until("requests go on without", lambda: traffic.done > so_far + 500, seconds=120)
     finally:
         traffic.stop()
     print(json.dumps({"rotation": {"requests": traffic.done, "failures": len(traffic.failures)}}))  # a figure
-    assert traffic.failures == []
+    assert not traffic.failures, "\n".join(traffic.failures)
     assert pods == {pod["metadata"]["uid"] for part in ("postgres", "redis", "api") for pod in app.pods(part)}
 
     databases.sql(
@@ -236,11 +238,16 @@ def test_a_disk_that_fills_up_is_told_before_and_when_it_is_full(app: AppHandle)
     with small_disk(app) as folder:
         pod = app.pods("postgres")[0]
         app.kube.delete("Pod", pod["metadata"]["name"], app.namespace)
-        wait_until(
-            "another pod",
-            lambda: any(p["metadata"]["uid"] != pod["metadata"]["uid"] for p in app.pods("postgres")),
-            seconds=60,
-        )
+
+        def another_is_ready() -> bool:
+            return any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for found in app.pods("postgres")
+                if found["metadata"]["uid"] != pod["metadata"]["uid"]
+                for condition in found["status"].get("conditions", [])
+            )
+
+        wait_until("another pod", another_is_ready, seconds=120, seen=app.describe)
         app.wait_ready()
         # From outside: what the pod itself writes to a file system in memory counts for its limit.
         ballast = folder / "ballast"
