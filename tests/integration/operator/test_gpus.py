@@ -166,14 +166,14 @@ def test_devices_by_resource_claims(simulated: Simulated, namespace: str, tmp_pa
             kube.kubectl("delete", "resourceslice", "gpu-tests-dra")
 
 
-def test_a_taint_that_is_not_tolerated_is_named(
+def test_a_taint_that_is_not_tolerated_is_told(
     simulated: Simulated, namespace: str, tmp_path: Path, nodes: Nodes
 ) -> None:
     nodes.add("gpu-tests-tainted", {"nvidia.com/gpu": "1"}, taint="team")
     simulated.kube.apply(with_model(namespace, entry({"count": 1})))
     app = AppHandle(simulated.kube, namespace, "app")
     with operator(simulated.kubeconfig, namespace, tmp_path):
-        app.wait_condition("InferenceReady", "False", contains="the taint team is not tolerated", seconds=60)
+        app.wait_condition("InferenceReady", "False", contains="a taint is not tolerated (1)", seconds=60)
 
 
 @pytest.mark.parametrize(
