@@ -56,23 +56,13 @@ class Place:
 
 
 async def try_places(
-    backend: Backend, conversation: Callable[[], bytes], attempt: Callable[[Place], Awaitable[T]], until: float
+    backend: Backend, conversation: Callable[[], bytes], attempt: Callable[[Place], Awaitable[T]]
 ) -> T:
     """What `attempt` gives for `backend`, or for the first of its replicas that serves.
-
-    One that may have no pods is waited for, not beyond `until`, in the loop's time.
 
     Raises:
         BackendError: none did.
     """
-    if backend.waking is None:
-        return await _try_places(backend, conversation, attempt)
-    return await backend.waking.ask(lambda: _try_places(backend, conversation, attempt), until)
-
-
-async def _try_places(
-    backend: Backend, conversation: Callable[[], bytes], attempt: Callable[[Place], Awaitable[T]]
-) -> T:
     replicas = backend.replicas
     if replicas is None or len(replicas.replicas) < 2:
         return await attempt(Place(backend))

@@ -214,7 +214,7 @@ class Router:
             asking.backend = backend
             turn = backend.begin()
             try:
-                result = await try_places(backend, conversation, attempt, deadline)
+                result = await _asked(backend, conversation, attempt, deadline)
             except BackendError as error:
                 asking.backend = None
                 backend.failed(error, turn)
@@ -242,6 +242,14 @@ class Router:
         fitting = [b for b in found if hints.tokens <= _SURELY_TOO_LONG * (b.context_window or hints.tokens)]
         # The refusal comes from a backend in any case: it says it in the words that clients know.
         return fitting or [max(found, key=lambda b: b.context_window or 0)]
+
+
+async def _asked(
+    backend: Backend, conversation: Callable[[], bytes], attempt: Callable[[Place], Awaitable[T]], until: float
+) -> T:
+    if backend.waking is None:
+        return await try_places(backend, conversation, attempt)
+    return await backend.waking.ask(lambda: try_places(backend, conversation, attempt), until)
 
 
 def _refused_by_all(route: Route, failures: Sequence[tuple[Backend, BackendError]]) -> Answer:

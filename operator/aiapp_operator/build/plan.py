@@ -46,11 +46,11 @@ class _Draft:
     """A plan in the making."""
 
     facts: Facts
-    asleep: bool = False  # the AIApp is to sleep
     apply: list[Manifest] = field(default_factory=list)
     secrets: list[GeneratedSecret] = field(default_factory=list)
     hold: set[ObjectKey] = field(default_factory=set)
     gates: list[Gate] = field(default_factory=list)
+    asleep: bool = False  # the AIApp is to sleep
 
     def gate(self, name: str, manifests: list[Manifest], *, is_open: bool) -> None:
         """Apply `manifests` if the gate is open, else hold those that exist.
