@@ -14,7 +14,7 @@ from aiapp_operator.api.autoscaling import Autoscaling
 from aiapp_operator.api.facts import Cause, Facts, Job, JobState, Run, Severity
 from aiapp_operator.api.manifest import Manifest, ObjectKey, object_key
 from aiapp_operator.api.names import ComponentName
-from aiapp_operator.api.plan import Gate, Plan
+from aiapp_operator.api.plan import Gate, GeneratedSecret, Plan
 from aiapp_operator.api.sleep import SleepingDatabases, State
 from aiapp_operator.build import standin
 from aiapp_operator.config import Settings
@@ -93,7 +93,16 @@ def _to_sleep(app: AIApp, settings: Settings, facts: Facts, plan: Plan) -> Plan:
             hold |= facts.keys & {object_key(manifest)}
         else:
             apply.append(_besides(app, manifest, fronted=fronted, databases=databases))
-    return replace(plan, apply=tuple(apply), hold=frozenset(hold))
+    secrets = tuple(secret for secret in plan.secrets if not _rotates(app, facts, secret, hold))
+    return replace(plan, apply=tuple(apply), hold=frozenset(hold), secrets=secrets)
+
+
+def _rotates(app: AIApp, facts: Facts, secret: GeneratedSecret, hold: set[ObjectKey]) -> bool:
+    """Whether a Secret is replaced for a rotation that its database cannot be told of now: it would be, each time."""
+    database = names.part(app.name, ComponentName(secret.labels[names.LABEL_COMPONENT]))
+    claim = facts.claims.get(database)
+    held = {ObjectKey("StatefulSet", database), ObjectKey("Cluster", database)} & hold
+    return secret.replace and bool(held) and (claim is None or claim.secrets_made)
 
 
 def _to_wake(app: AIApp, settings: Settings, facts: Facts, plan: Plan) -> Plan:

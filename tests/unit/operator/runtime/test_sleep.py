@@ -245,6 +245,24 @@ async def test_a_database_of_cloudnativepg_hibernates_and_comes_back():
 
 
 @virtual_time
+async def test_passwords_that_are_rotated_on_the_way_are_rotated_once():
+    async with World() as world:
+        await awake(world)
+        secrets = sum(1 for r in world.log if r.method == "POST" and r.route.kind == "Secret" and r.code == 201)
+
+        def rotate(live):
+            live["metadata"].setdefault("annotations", {})["aiapp.dev/rotate-passwords"] = "now"
+            live["spec"]["state"] = "Sleeping"
+
+        world.server.change(Place("AIApp", NAMESPACE, "shop"), rotate)
+        await until_sleeping(world)
+        world.edit_app(state="Running")
+        await world.settle()
+        made = sum(1 for r in world.log if r.method == "POST" and r.route.kind == "Secret" and r.code == 201)
+        assert made - secrets == secrets, "each of them once"
+
+
+@virtual_time
 async def tossed(seed):
     """It is set to sleep and to run at any time, the operator comes and goes."""
     rng = seeded(seed)
