@@ -16,8 +16,8 @@ from aiapp_operator.api.facts import JobState, Run, Severity
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName
 from aiapp_operator.status import schedule, sleeping
-from aiapp_operator.status.checks import FALSE, TRUE, UNKNOWN, Known, Verdict
 from aiapp_operator.status.fields import mapping, text
+from aiapp_operator.status.known import FALSE, TRUE, UNKNOWN, Known, Verdict
 
 _OVERDUE_PERIODS = 2
 

@@ -13,8 +13,9 @@ from aiapp_operator.api.plan import Plan
 from aiapp_operator.api.status import ConditionStatus
 from aiapp_operator.errors import ReconcileError
 from aiapp_operator.status import backups, pressure, sleeping, summary
-from aiapp_operator.status.checks import FALSE, TRUE, UNKNOWN, Known, Verdict, reports, verdicts
+from aiapp_operator.status.checks import reports, verdicts
 from aiapp_operator.status.fields import items, text
+from aiapp_operator.status.known import FALSE, TRUE, UNKNOWN, Known, Verdict
 
 _MAX_MESSAGE = 4096
 

@@ -13,7 +13,7 @@ from aiapp_operator.api.quantity import readable
 from aiapp_operator.status.workloads import Report
 
 if TYPE_CHECKING:
-    from aiapp_operator.status.checks import Known
+    from aiapp_operator.status.known import Known
 
 DOWNLOADING = "DownloadingModel"
 

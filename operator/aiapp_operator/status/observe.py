@@ -9,11 +9,8 @@ from typing import TypeVar
 from aiapp_operator.api import names
 from aiapp_operator.api.app import AIApp
 from aiapp_operator.api.facts import (
-    Autoscaler,
     BackendHealth,
     Cause,
-    Claim,
-    Cluster,
     Facts,
     Job,
     JobState,
@@ -24,7 +21,7 @@ from aiapp_operator.api.facts import (
 )
 from aiapp_operator.api.manifest import Manifest, ObjectKey
 from aiapp_operator.api.names import ComponentName, DatabaseRole
-from aiapp_operator.status import pod_causes
+from aiapp_operator.status import objects, pod_causes
 from aiapp_operator.status.fields import condition, mapping, number, text
 from aiapp_operator.status.redact import last_line, redact
 
@@ -69,13 +66,15 @@ def observe(
         schedules=_frozen(
             {k.name: text(c, "metadata", "creationTimestamp") for k, c in others.items() if k.kind == "CronJob"}
         ),
-        claims=_frozen({k.name: _claim(k.name, c) for k, c in others.items() if k.kind == "PersistentVolumeClaim"}),
-        autoscalers=_frozen(
-            {k.name: _AUTOSCALERS[k.kind](k.name, c) for k, c in others.items() if k.kind in _AUTOSCALERS}
+        claims=_frozen(
+            {k.name: objects.claim(k.name, c) for k, c in others.items() if k.kind == "PersistentVolumeClaim"}
         ),
-        clusters=_frozen({k.name: _cluster(k.name, c) for k, c in others.items() if k.kind == "Cluster"}),
+        autoscalers=_frozen(
+            {k.name: objects.AUTOSCALERS[k.kind](k.name, c) for k, c in others.items() if k.kind in objects.AUTOSCALERS}
+        ),
+        clusters=_frozen({k.name: objects.cluster(k.name, c) for k, c in others.items() if k.kind == "Cluster"}),
         absent_kinds=absent_kinds,
-        fronts=_frozen({k.name: _front(c) for k, c in others.items() if k.kind == "Service"}),
+        fronts=_frozen({k.name: objects.front(c) for k, c in others.items() if k.kind == "Service"}),
         missing_secrets=frozenset(name for pod in living for name in pod_causes.missing_secrets(pod)),
         missing_keys=frozenset(pair for pod in living for pair in pod_causes.missing_keys(pod)),
         backends=backends,
@@ -247,64 +246,3 @@ def _job_cause(state: JobState, pods: list[Manifest], ends: list[str], generated
     lines = sorted({line for message in ends if (line := last_line(message))})
     words = lines[0] if lines else "its pods are gone, so their last words are not known"
     return Cause(Severity.STALLED, "MigrationFailed", words)
-
-
-def _autoscaler(name: str, child: Manifest) -> Autoscaler:
-    """What Kubernetes says of it: it cannot act without the number of pods, nor without a metric."""
-    failed = next((c for type_ in ("AbleToScale", "ScalingActive") if _is_false(c := condition(child, type_))), None)
-    if failed is not None:
-        return Autoscaler(name, False, text(failed, "reason"), redact(text(failed, "message")))
-    active = condition(child, "ScalingActive").get("status") == "True"
-    return Autoscaler(name, True if active else None)
-
-
-def _scaled_object(name: str, child: Manifest) -> Autoscaler:
-    """What KEDA says of it: without its metric it is not Ready; that nothing is asked for now is no trouble."""
-    ready = condition(child, "Ready")
-    if _is_false(ready):
-        return Autoscaler(name, False, text(ready, "reason"), redact(text(ready, "message")))
-    return Autoscaler(name, True if ready.get("status") == "True" else None)
-
-
-_AUTOSCALERS = {"HorizontalPodAutoscaler": _autoscaler, "ScaledObject": _scaled_object}
-
-
-def _is_false(found: Mapping[str, object]) -> bool:
-    return found.get("status") == "False"
-
-
-def _front(child: Manifest) -> str:
-    return text(child, "spec", "selector", names.LABEL_COMPONENT)
-
-
-def _claim(name: str, child: Manifest) -> Claim:
-    uid = text(child, "metadata", "uid")
-    return Claim(
-        name=name,
-        uid=uid,
-        requested=text(child, "spec", "resources", "requests", "storage"),
-        capacity=text(child, "status", "capacity", "storage"),
-        bound=text(child, "status", "phase") == "Bound",
-        deleting=bool(text(child, "metadata", "deletionTimestamp")),
-        secrets_made=bool(uid) and text(child, "metadata", "annotations", names.ANNOTATION_SECRETS) == uid,
-    )
-
-
-def _cluster(name: str, child: Manifest) -> Cluster:
-    """Names of instances are left out: they change with each failover."""
-    primary, target = text(child, "status", "currentPrimary"), text(child, "status", "targetPrimary")
-    uid = text(child, "metadata", "uid")
-    return Cluster(
-        name=name,
-        uid=uid,
-        ready=number(child, "status", "readyInstances"),
-        instances=number(child, "spec", "instances"),
-        phase=text(child, "status", "phase"),
-        phase_reason=redact(text(child, "status", "phaseReason")),
-        primary=bool(primary) and primary == target,
-        rotation=str(mapping(child, "metadata", "annotations").get(names.ANNOTATION_ROTATION, "")),
-        deleting=bool(text(child, "metadata", "deletionTimestamp")),
-        secrets_made=bool(uid) and text(child, "metadata", "annotations", names.ANNOTATION_SECRETS) == uid,
-        asleep=text(child, "metadata", "annotations", names.ANNOTATION_HIBERNATION) == "on",
-        hibernated=condition(child, names.ANNOTATION_HIBERNATION).get("status") == "True",
-    )

@@ -5,7 +5,7 @@ from aiapp_operator.api.facts import JobState
 from aiapp_operator.api.manifest import Manifest
 from aiapp_operator.api.names import ComponentName, DatabaseRole
 from aiapp_operator.status import backups, models
-from aiapp_operator.status.checks import Known
+from aiapp_operator.status.known import Known
 from aiapp_operator.status.workloads import Report
 from aiapp_service.config import API_PORT
 
