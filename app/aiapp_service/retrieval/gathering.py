@@ -26,21 +26,31 @@ class Gathering(Generic[T, R]):
         self._at_once = at_once
         self._weight = weight
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._running = 0
+        # Only so that they are not collected while they run.
         self._calls: set[asyncio.Task[None]] = set()
 
     async def do(self, thing: T) -> R:
         """What came of `thing`. A caller that is cancelled before its turn is left out."""
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((thing, done))
-        if len(self._calls) < self._at_once:
+        if self._running < self._at_once:
+            self._running += 1
             call = asyncio.create_task(self._run())
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
         return await done
 
     async def _run(self) -> None:
-        # Those that come in this turn of the loop come along.
-        await asyncio.sleep(0)
+        try:
+            # Those that come in this turn of the loop come along.
+            await asyncio.sleep(0)
+            await self._work_off()
+        finally:
+            # At once with the last look: who comes after it starts another call.
+            self._running -= 1
+
+    async def _work_off(self) -> None:
         while some := self._next():
             try:
                 results = await self._work([thing for thing, _ in some])

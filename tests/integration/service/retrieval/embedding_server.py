@@ -1,4 +1,4 @@
-"""A server of embeddings with a limit: beyond it, it says 429 and when to come again."""
+"""A server of embeddings that is busy at first: it says 429 and when to come again."""
 
 import asyncio
 import hashlib
@@ -9,16 +9,15 @@ from aiohttp import web
 
 
 class EmbeddingServer:
-    """Takes `most` requests in a second, if that is set; refuses texts that have `poison` in them."""
+    """Has no room for the first `busy` requests; refuses texts that have `poison` in them."""
 
-    def __init__(self, most: int | None = None, poison: str | None = None, seconds: float = 0.0) -> None:
+    def __init__(self, busy: int = 0, poison: str | None = None, seconds: float = 0.0) -> None:
         self.taken: list[list[str]] = []
         self.refused = 0
         self.url = ""
-        self._most = most
+        self._busy = busy
         self._poison = poison
         self._seconds = seconds
-        self._times: list[float] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["EmbeddingServer"]:
@@ -40,15 +39,12 @@ class EmbeddingServer:
 
     async def _answer(self, request: web.Request) -> web.Response:
         texts = (await request.json())["input"]
-        now = asyncio.get_running_loop().time()
-        self._times = [time for time in self._times if time > now - 1]
-        if self._most is not None and len(self._times) >= self._most:
+        if self.refused < self._busy:
             self.refused += 1
             error = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
             return web.json_response(error, status=429, headers={"Retry-After": "1"})
         if self._poison is not None and any(self._poison in text for text in texts):
             return web.json_response({"error": {"message": "no", "type": "invalid_request_error"}}, status=400)
-        self._times.append(now)
         self.taken.append(texts)
         await asyncio.sleep(self._seconds)
         data = [{"object": "embedding", "index": n, "embedding": _vector(text)} for n, text in enumerate(texts)]

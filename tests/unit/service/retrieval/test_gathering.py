@@ -81,3 +81,11 @@ async def test_no_more_calls_at_once_than_allowed() -> None:
     assert doubling.calls == [[0], [1]]
     doubling.let.set()
     assert await asyncio.gather(*tasks) == [0, 2, 4, 6, 8]
+
+
+async def test_who_asks_again_at_once_is_not_forgotten() -> None:
+    doubling = Doubling()
+    doubling.let.set()
+    gathering = Gathering[int, int](doubling.work, most=10)
+    async with asyncio.timeout(5):
+        assert [await gathering.do(n) for n in range(3)] == [0, 2, 4]
