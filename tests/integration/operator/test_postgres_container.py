@@ -32,6 +32,11 @@ def packages() -> None:
 
 @pytest.fixture
 def container(tmp_path: Path) -> Iterator[Container]:
+    yield from postgres_container(tmp_path)
+
+
+def postgres_container(folder: Path) -> Iterator[Container]:
+    """The container of the managed PostgreSQL, below `folder`; killed in the end."""
     children = golden.children(dict(golden.apps())["minimal"])
     stateful_set = next(
         c for c in children if c["kind"] == "StatefulSet" and c["metadata"]["name"].endswith("postgres")
@@ -39,13 +44,13 @@ def container(tmp_path: Path) -> Iterator[Container]:
     port = free_port()
     made = Container(
         stateful_set["spec"]["template"]["spec"]["containers"][0],
-        tmp_path,
+        folder,
         {
-            "PGDATA": str(tmp_path / "data" / "pgdata"),
-            "PG_RUN": str(tmp_path / "run"),
+            "PGDATA": str(folder / "data" / "pgdata"),
+            "PG_RUN": str(folder / "run"),
             "PG_EXTENSION": extension(),
             "PGPORT": str(port),
-            "SECRET_DIR": str(tmp_path / "secret"),
+            "SECRET_DIR": str(folder / "secret"),
         },
     )
     mount(made, PASSWORD)

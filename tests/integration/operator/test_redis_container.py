@@ -26,16 +26,17 @@ def packages() -> None:
 
 @pytest.fixture(params=["sh", "busybox"])
 def container(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Container]:
-    yield from _container(tmp_path, request.param, "minimal", "redis")
+    yield from redis_container(tmp_path, request.param, "minimal", "redis")
 
 
 @pytest.fixture(params=["sh", "busybox"])
 def cache(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Container]:
     """The second server, for cached answers."""
-    yield from _container(tmp_path, request.param, "gateway", "redis-cache")
+    yield from redis_container(tmp_path, request.param, "gateway", "redis-cache")
 
 
-def _container(folder: Path, shell: str, app: str, name: str) -> Iterator[Container]:
+def redis_container(folder: Path, shell: str, app: str, name: str) -> Iterator[Container]:
+    """A container of Redis as `app` has it, run by `shell`; killed in the end."""
     children = golden.children(dict(golden.apps())[app])
     kinds = {"StatefulSet", "Deployment"}
     workload = next(c for c in children if c["kind"] in kinds and c["metadata"]["name"] == f"{app}-{name}")
