@@ -229,7 +229,7 @@ class Inference(ApiModel):
         ),
         Rule(
             "self.engine != 'llamaCpp' || !has(self.model) || !has(self.model.revision) || "
-            "self.model.revision == '' || self.model.source.matches('^hf://[^/]+/[^/]+/.+$')",
+            "self.model.revision == '' || self.model.source.matches('^(hf://[^/]+/[^/]+/.+|s3://.*)$')",
             "model.source: llamaCpp needs hf://ORG/NAME/FILE where a revision is given: add the file",
         ),
         Rule(
