@@ -116,13 +116,14 @@ class Kube:
     def install_crd(self, path: Path) -> None:
         """Apply a CustomResourceDefinition and wait until the API server serves it."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
-        established = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
-        # `kubectl wait` fails on an object that has no conditions yet.
-        wait_until(
-            f"{path.name} is served",
-            lambda: "True" in self.kubectl("get", "-f", str(path), "-o", established),
-            seconds=60,
-        )
+
+        def established() -> bool:
+            # `kubectl wait` and jsonpath fail on an object that has no conditions yet.
+            found = json.loads(self.kubectl("get", "-f", str(path), "-o", "json")).get("status") or {}
+            conditions = found.get("conditions") or []
+            return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+        wait_until(f"{path.name} is served", established, seconds=60)
         # Discovery was read before the kind existed.
         self._client = dynamic.DynamicClient(self._api_client())
 
