@@ -12,8 +12,9 @@ from typing import Any
 from aiapp_service.config import GuardrailAction
 from aiapp_service.guardrails import report, texts
 from aiapp_service.guardrails.chain import Chain
-from aiapp_service.guardrails.passage import Guardrail, Place, Unavailable
-from aiapp_service.llm.sse import Splitter, data_of
+from aiapp_service.guardrails.passage import Guardrail, Place
+from aiapp_service.guardrails.watching import watched
+from aiapp_service.llm.sse import data_of
 from aiapp_service.pipeline.call import Call
 from aiapp_service.pipeline.exchange import Whole
 
@@ -54,29 +55,13 @@ async def whole(answer: Whole, guardrails: Sequence[Guardrail], call: Call) -> W
     return Whole(answer.status, _ENCODER.encode(document).encode(), answer.content_type)
 
 
-async def stream(events: AsyncIterator[bytes], guardrails: Sequence[Guardrail]) -> AsyncGenerator[bytes, None]:
+def stream(events: AsyncIterator[bytes], guardrails: Sequence[Guardrail]) -> AsyncGenerator[bytes, None]:
     """The events that may be shown.
 
     Raises:
         ApiError: a guardrail's judge could not be asked.
     """
-    guarded, splitter = _Guarded(guardrails), Splitter()
-    try:
-        async for piece in events:
-            shown = []
-            for event in splitter.feed(piece):
-                shown.append(await guarded.event(event))
-                if guarded.over:
-                    break
-            if out := b"".join(shown):
-                yield out
-            if guarded.over:
-                return
-    except Unavailable as error:
-        raise report.unavailable(error) from error
-    finally:
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
+    return watched(events, _Guarded(guardrails))
 
 
 class _Guarded:

@@ -11,34 +11,21 @@ from typing import Any
 from aiapp_service.config import GuardrailAction
 from aiapp_service.guardrails import report, texts
 from aiapp_service.guardrails.chain import Chain
-from aiapp_service.guardrails.passage import Guardrail, Place, Unavailable
-from aiapp_service.llm.sse import DONE, Splitter, data_of, event_of
+from aiapp_service.guardrails.passage import Guardrail, Place
+from aiapp_service.guardrails.watching import watched
+from aiapp_service.llm.sse import DONE, data_of, event_of
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _NOT_OF_THE_HEAD = frozenset({"choices", "usage", report.FIELD})
 
 
-async def guarded(events: AsyncIterator[bytes], guardrails: Sequence[Guardrail], n: int) -> AsyncGenerator[bytes, None]:
+def guarded(events: AsyncIterator[bytes], guardrails: Sequence[Guardrail], n: int) -> AsyncGenerator[bytes, None]:
     """The events that may be shown, of a stream with `n` choices.
 
     Raises:
         ApiError: a guardrail's judge could not be asked.
     """
-    stream, splitter = _Guarded(guardrails, n), Splitter()
-    try:
-        async for piece in events:
-            shown = [await stream.event(event) for event in splitter.feed(piece) if not stream.over]
-            if stream.over:
-                shown.append(event_of(DONE))
-            if out := b"".join(shown):
-                yield out
-            if stream.over:
-                return
-    except Unavailable as error:
-        raise report.unavailable(error) from error
-    finally:
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
+    return watched(events, _Guarded(guardrails, n), event_of(DONE))
 
 
 class _Guarded:
