@@ -138,9 +138,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"workers": [{"name": "W", "queues": ["embeddings"]}]}, "spec.workers[0].name", "should match"),
     ({"workers": [{"queues": ["embeddings"]}]}, "spec.workers", 'omits all key fields ["name"]'),
     ({"workers": [{"name": "w", "queues": ["embeddings"]}] * 2}, "spec.workers", "uplicate"),
-    (inference(engine="SGLang"), "spec.inference[0].engine", '"vLLM", "llamaCpp", "custom"'),
+    (inference(engine="TGI"), "spec.inference[0].engine", '"vLLM", "SGLang", "llamaCpp", "custom"'),
     (inference(model={"source": "ftp://x"}), "spec.inference[0].model.source", "should match"),
-    (inference(model={"source": "s3://bucket/model"}), "spec.inference[0].model.source", "should match"),
+    (inference(model={"source": "ftp://bucket/model"}), "spec.inference[0].model.source", "should match"),
     (inference(model={"source": "file:///a/../b"}), "spec.inference[0].model", "must not contain '..'"),
     (inference(model={"source": "file:///a", "revision": "main"}), "spec.inference[0].model", "remove it"),
     (
@@ -157,7 +157,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (inference(gpu={"count": 65}), "spec.inference[0].gpu.count", "less than or equal to 64"),
     (inference(responses="Both"), "spec.inference[0].responses", '"Relay", "Translate"'),
     (inference(port=80), "spec.inference[0].port", "greater than or equal to 1024"),
-    (inference(model={"source": "file:///m"}, cache={}), "spec.inference[0]", "cache is for hf:// sources only"),
+    (
+        inference(model={"source": "file:///m"}, cache={}),
+        "spec.inference[0]",
+        "cache is for hf:// and s3:// sources only",
+    ),
     (inference(cache={"size": "big"}), "spec.inference[0].cache.size", "should match"),
     (inference(rollout={"strategy": "BlueGreen"}), "rollout.strategy", '"Recreate", "RollingUpdate"'),
     (toleration(operator="Equal"), "placement.tolerations[0]", "needs operator: Exists"),
@@ -353,7 +357,7 @@ def test_scale_and_columns(kube: Kube, smallest: Manifest) -> None:
     assert scaled is not None
     assert scaled["spec"]["api"]["replicas"] == 5
     head = kube.kubectl("-n", NAMESPACE, "get", "aia", "-o", "wide").splitlines()[0].split()
-    assert head == ["NAME", "READY", "REASON", "API", "URL", "WORKERS", "INFERENCE", "MESSAGE", "AGE"]
+    assert head == ["NAME", "READY", "REASON", "API", "URL", "WORKERS", "INFERENCE", "GPUS", "MESSAGE", "AGE"]
     assert "smallest" in kube.kubectl("-n", NAMESPACE, "get", "ai")
 
 
