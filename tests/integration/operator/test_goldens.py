@@ -10,12 +10,12 @@ from tests import golden
 from tests.stack.kube import Kube, Manifest
 
 APPS = dict(golden.apps())
-# Its CRD comes with CloudNativePG; the end-to-end tests apply one to the real thing.
-ELSEWHERE = "Cluster"
+# Their CRDs come with CloudNativePG and KEDA: the end-to-end tests apply the one, test_scale_to_zero.py the other.
+ELSEWHERE = frozenset({"Cluster", "ScaledObject"})
 
 
 def children(name: str) -> list[Manifest]:
-    return [child for child in golden.children(APPS[name]) if child["kind"] != ELSEWHERE]
+    return [child for child in golden.children(APPS[name]) if child["kind"] not in ELSEWHERE]
 
 
 @pytest.fixture(scope="module")
