@@ -199,7 +199,8 @@ def test_connections_that_run_out_are_told_and_the_app_stays_ready(app: AppHandl
     assert app.conditions()["PostgresReady"]["reason"] == "Ready"
     with sessions(app):
         found = app.wait_condition("PostgresReady", "False", reason="ConnectionsExhausted", seconds=TOLD_SECONDS)
-        assert " connections in use, 3 are for superusers: " in found["message"]
+        # With numbers where the API still has a connection of its own to ask by, else without.
+        assert " connections in use" in found["message"]
         assert "postgres.managed.resources.limits.memory" in found["message"]
         assert app.conditions()["Ready"]["status"] == "True"
         with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=10) as client:
