@@ -66,7 +66,8 @@ def test_it_sleeps_and_wakes_under_load_and_every_request_gets_an_answer(
     counts = load.stop()
     assert (counts.failed, counts.said) == (0, ())
     assert counts.asleep > 0
-    assert abs(status["lastWake"]["seconds"] - woke) < 5
+    # The operator's clock has whole seconds, and begins when it sees the change.
+    assert 0 < status["lastWake"]["seconds"] <= woke + 1
     assert rows(app) >= before, "its data is kept"
     # The stand-in goes on for some seconds after nothing leads to it any more.
     awake = {"api", "worker", "postgres", "redis"}
