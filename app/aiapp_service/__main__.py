@@ -3,7 +3,7 @@
 Each role imports what it needs when it is chosen, so that all of them start fast.
 """
 
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415  # what only one command needs is loaded by that command
 
 import asyncio
 import logging

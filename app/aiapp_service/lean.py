@@ -18,7 +18,7 @@ def load_redis() -> None:
         return
     hidden = [name for name in _UNUSED if name not in sys.modules]
     # To `import` these are modules that are not there.
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is what `import` takes for absent
     try:
         importlib.import_module("redis.asyncio")
     finally:

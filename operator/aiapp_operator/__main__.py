@@ -44,7 +44,7 @@ def main() -> int:
     logs.set_up(settings.log_level)
     try:
         return asyncio.run(_run(settings))
-    except Exception:
+    except Exception:  # the process ends, and its log says why
         log.exception("stopping")
         return 1
 

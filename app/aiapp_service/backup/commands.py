@@ -3,7 +3,7 @@
 Exit codes: 0 done; 1 failed, with the cause on the last line and as the result; 2 the options are wrong.
 """
 
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415  # what only one command needs is loaded by that command
 
 import os
 import sys

@@ -78,7 +78,7 @@ async def _store(store: ObjectStore, wanted: Wanted, begun: datetime, snapshot: 
     reading = asyncio.create_task(asyncio.to_thread(lambda: (snapshot.tables(), snapshot.roles())))
     try:
         stored, (tables, roles) = await asyncio.gather(putting, reading)
-    except BaseException:
+    except BaseException:  # cancelled too: neither half goes on without the other
         putting.cancel()
         # A statement of its own thread ends with the connection, not with the task.
         snapshot.connection.cancel()

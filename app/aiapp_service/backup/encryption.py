@@ -144,7 +144,7 @@ class _Bridge:
     async def _next(self) -> bytes:
         try:
             return await anext(self._pieces, b"")
-        except Exception as error:
+        except Exception as error:  # kept for the other thread, which cannot see it
             self.failure = error
             raise
 

@@ -54,7 +54,7 @@ class LedgerConsumer:
             try:
                 async with connect(self._redis) as client:
                     await self._consume(client)
-            except Exception:
+            except Exception:  # whatever it is, the ledger goes on
                 # The next try is with a new client. Until it goes well the rows wait.
                 log.exception("the ledger is not written")
             await asyncio.sleep(RETRY_SECONDS)

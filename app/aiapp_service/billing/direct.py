@@ -89,7 +89,7 @@ class DirectSink:
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         try:
             refused = await write(self._database, batch)
-        except BaseException:
+        except BaseException:  # cancelled too: no row is lost
             self._waiting.extendleft(reversed(batch))
             raise
         for request_id, reason in refused.items():

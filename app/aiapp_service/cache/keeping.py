@@ -70,7 +70,7 @@ class Keeping:
             async for passed in events:
                 recording.add(passed)
                 yield passed
-        except BaseException as error:
+        except BaseException as error:  # a client that leaves cancels this
             recording.forget()
             # Where the client has left, somebody else may lead.
             if isinstance(error, Exception):

@@ -164,7 +164,7 @@ def _upgrade(connection: Connection, scripts: ScriptDirectory) -> str:
 def _named(migration: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # raised again, with the name of the migration
         raise MigrationFailed(migration) from error
 
 

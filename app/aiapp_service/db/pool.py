@@ -34,7 +34,7 @@ class DatabaseProbe:
             await connection.execute("SELECT 1")
             await self._load.look(connection)
             return self._load.document()
-        except BaseException:
+        except BaseException:  # raised again
             # Also when the deadline passed in between: a connection with half an answer is of no use.
             await self.close()
             raise

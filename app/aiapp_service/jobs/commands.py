@@ -1,6 +1,6 @@
 """`aiapp-service jobs`: the queues from a shell, for example in a pod: kubectl exec deploy/NAME-api -- ..."""
 
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415  # what only one command needs is loaded by that command
 
 import asyncio
 import json

@@ -116,7 +116,7 @@ class Taker(bullmq.Worker):  # type: ignore[misc]  # the library has no types
             try:
                 async with self._lines:
                     return await end()
-            except Exception as error:
+            except Exception as error:  # the library alone knows which of them a new connection mends
                 if not self.isConnectionError(error) or attempt + 1 == _TELL_AGAIN:
                     raise
             await asyncio.sleep(RETRY_SECONDS)

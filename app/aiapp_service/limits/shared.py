@@ -133,7 +133,7 @@ class SharedLimits:
                 # This Redis has not seen it since its start.
                 answer = await self._redis.ask("EVAL", _ADMIT, 1, self._prefix, text, deadline=deadline)
             return [_verdict(fields) for fields in msgspec.json.decode(answer)]
-        except Exception as error:
+        except Exception as error:  # a mistake of ours turns no client away
             if not isinstance(error, StoreDown):
                 log.exception("limits cannot be asked for")
             if not isinstance(error, StoreDown) or error.sent:

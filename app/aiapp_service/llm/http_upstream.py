@@ -59,7 +59,7 @@ async def _next(content: aiohttp.StreamReader) -> bytes:
     while not first and not content.at_eof():
         first, _ = await content.readchunk()
     # What is in it stays the same, it is only put together. At the end there may be none.
-    waiting = content._buffer if first else None  # noqa: SLF001
+    waiting = content._buffer if first else None  # noqa: SLF001  # readany() pays for each chunk
     if not waiting:
         return first
     if len(waiting) > 1:

@@ -101,7 +101,7 @@ class Reading:
         except JobCancelled:
             await self._stores.files.end(file, "cancelled")
             raise
-        except Exception as error:
+        except Exception as error:  # raised again: the job is tried again, or the file says why not
             if job.attempt >= ATTEMPTS:
                 why = str(error) if isinstance(error, StoreDown) else "the service failed; its log says why"
                 await self._failed(file, "server_error", f"given up after {ATTEMPTS} tries: {why}")

@@ -1,6 +1,6 @@
 """Configuration -> the index it asks for. The clients of other stores are loaded only where they are used."""
 
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415  # drivers and parsers are loaded where there is something to use them for
 
 from aiapp_service.config import ServiceConfig
 from aiapp_service.retrieval.index import Index

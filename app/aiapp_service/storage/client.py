@@ -84,7 +84,7 @@ class LazyClient:
         config, session = self._config, AioSession()
         resolver = session.get_component("credential_provider")
         resolver.providers = [_FileProvider(config)]
-        return session.create_client(  # type: ignore[no-any-return]
+        return session.create_client(  # type: ignore[no-any-return]  # its stubs come without the session
             "s3",
             region_name=config.region,
             endpoint_url=config.endpoint,

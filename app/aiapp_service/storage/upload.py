@@ -67,7 +67,7 @@ class Upload:
         """
         try:
             await self._send(chunks)
-        except BaseException:
+        except BaseException:  # cancelled too: parts would be paid for ever
             await self._give_up()
             raise
         return Stored(self._size, self._digest.hexdigest())

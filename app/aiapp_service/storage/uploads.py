@@ -108,7 +108,7 @@ class Uploads:
         try:
             stored = await self._objects.put(FOLDER + id_, chunks, most_bytes=min(MOST_PART_BYTES, upload.bytes))
             created_at = await self._rows.keep_part(id_, stored.size)
-        except BaseException:
+        except BaseException:  # raised again
             # Also for a client that has left, whose handler is cancelled.
             await asyncio.shield(asyncio.create_task(self._remove([id_])))
             raise

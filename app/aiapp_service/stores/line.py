@@ -43,7 +43,7 @@ class Line(asyncio.Protocol):
         Raises:
             redis.RedisError, OSError: there is none to be had.
         """
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py does not type it
         line = cls(pool, connection, _parse_error(connection))
         assert line._transport is not None  # noqa: S101  # the pool gives connections that are open
         line._transport.set_protocol(line)
@@ -69,7 +69,7 @@ class Line(asyncio.Protocol):
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(future)
         # Its types speak of one word; it takes any number.
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # see above
         timer = self._loop.call_later(seconds, self._late, future, _TURNS)
         try:
             answer = await future

@@ -14,7 +14,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # When a series began is of no use to anybody here, and doubles their number.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the client does not type it
         self.registry = CollectorRegistry()
         registry = self.registry
         self.tokens = Counter(

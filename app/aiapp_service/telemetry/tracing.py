@@ -77,7 +77,7 @@ class Tracing:
         token = context.attach(set_span_in_context(span, parent))
         try:
             outcome = await following(exchange)
-        except Exception as error:
+        except Exception as error:  # raised again, once the span has it
             span.set_status(StatusCode.ERROR, type(error).__name__)
             span.set_attribute("error.type", str(getattr(error, "code", None) or type(error).__name__))
             raise

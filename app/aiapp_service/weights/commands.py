@@ -4,7 +4,7 @@ The result is a line of JSON where Kubernetes shows it in the status of the pod:
 with the cause and what to do. While it goes on, GET /progress tells of bytes.
 """
 
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415  # what only one command needs is loaded by that command
 
 import os
 import signal

@@ -24,8 +24,7 @@ def run_fetch(source: Source, into: Path, name: str, port: int) -> int:
     try:
         fetched = asyncio.run(_fetch(source, into, name, port))
     except FetchFailed as failure:
-        # Its own words say it all.
-        log.error("not downloaded", extra={"reason": failure.reason, "why": str(failure)})  # noqa: TRY400
+        log.error("not downloaded", extra={"reason": failure.reason, "why": str(failure)})  # noqa: TRY400  # its words say it all
         _result({"failed": failure.reason, "message": str(failure)})
         return 1
     log.info("downloaded", extra={"files": fetched.files, "bytes": fetched.size, "revision": fetched.revision})

@@ -96,7 +96,7 @@ def _field(raw: Schema, info: FieldInfo, definitions: Schema, place: str) -> Sch
 def _default(info: FieldInfo) -> Any:
     """What stands in the stored object when the field is not given; None for nothing."""
     if info.default_factory is not None:
-        value = info.default_factory()  # type: ignore[call-arg]
+        value = info.default_factory()  # type: ignore[call-arg]  # ours take no argument
     elif info.default is PydanticUndefined or info.default is None:
         return None
     else:

@@ -3,7 +3,7 @@
 Commands import what they need when they run: `aiapp crd` needs no Kubernetes client.
 """
 
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415  # what only one command needs is loaded by that command
 
 import asyncio
 import sys

@@ -46,7 +46,7 @@ class Workers:
         with self._metrics.reconcile_seconds.time():
             try:
                 outcome = await self._reconciler.reconcile(key, self._queue.failures(key))
-            except Exception:
+            except Exception:  # of whatever kind
                 # A defect of ours in one AIApp must not stop the work on the others.
                 log.exception("reconcile raised", extra={"app": str(key)})
                 outcome = RETRY

@@ -7,6 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration.service.listening import listening
+
 ARGUMENTS = '{"a":1,"b":2}'
 
 
@@ -15,13 +17,8 @@ async def calling() -> AsyncIterator[str]:
     """Runs one; gives its URL."""
     app = web.Application()
     app.router.add_post("/v1/chat/completions", _answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with listening(app) as base:
+        yield f"{base}/v1"
 
 
 async def _answer(request: web.Request) -> web.Response:

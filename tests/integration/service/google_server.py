@@ -12,6 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration.service.listening import listening
+
 Part = dict[str, Any]
 USAGE = {
     "promptTokenCount": 20,
@@ -77,14 +79,9 @@ class Gemini:
         app = web.Application(client_max_size=2**25)
         app.router.add_post("/v1beta/{resource:.+}:{method}", self._guarded)
         app.router.add_get("/v1beta/models", self._models)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1beta"
+        async with listening(app, cancelled=True) as base:
+            self.url = f"{base}/v1beta"
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _models(self, request: web.Request) -> web.Response:
         self.seen.append({name.lower(): value for name, value in request.headers.items()})

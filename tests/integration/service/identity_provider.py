@@ -14,6 +14,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from tests.integration.service.listening import listening
+
 AUDIENCE = "assistant"
 
 
@@ -47,14 +49,9 @@ class IdentityProvider:
         app = web.Application()
         app.router.add_get("/jwks", self._jwks)
         app.router.add_get("/.well-known/openid-configuration", self._discovery)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with listening(app, port=port) as base:
+            self.url = base
             yield self
-        finally:
-            await runner.cleanup()
 
     def jwks(self) -> dict[str, Any]:
         """The public keys."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration.service.listening import listening
+
 WORDS = ("one ", "two ", "three ", "four")
 USAGE = {
     "input_tokens": 9,
@@ -43,14 +45,9 @@ class Native:
         """Listen on a free port of loopback."""
         app = web.Application()
         app.router.add_post("/v1/responses", self._guarded)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        async with listening(app, cancelled=True) as base:
+            self.url = f"{base}/v1"
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _guarded(self, request: web.Request) -> web.StreamResponse:
         try:

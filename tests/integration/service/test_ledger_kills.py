@@ -17,6 +17,7 @@ from tests.integration.servers.postgres import Postgres
 from tests.integration.servers.redis import RedisServer
 from tests.integration.service.conftest import config
 from tests.integration.service.ledgers import Books, new_books
+from tests.integration.service.listening import listening
 from tests.integration.service.roles import Role, killing
 from tests.integration.service.waiting import until
 
@@ -36,13 +37,8 @@ class Counting:
     async def running(self) -> AsyncIterator[str]:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        finally:
-            await runner.cleanup()
+        async with listening(app) as base:
+            yield f"{base}/v1"
 
     async def _answer(self, _request: web.Request) -> web.Response:
         self.answers += 1

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiapp_service.config import GuardrailConfig, TimeoutsConfig
 from tests.integration.service.conftest import Serve
 from tests.integration.service.conftest import config as impatient
+from tests.integration.service.listening import listening
 from tests.integration.service.upstream import Upstream
 
 # What is looked at here is not how fast a backend answers.
@@ -38,14 +39,9 @@ class Endpoint:
     async def running(self) -> AsyncIterator["Endpoint"]:
         app = web.Application()
         app.router.add_post("/v1/moderations", self._answer)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/moderations"
+        async with listening(app, cancelled=True) as base:
+            self.url = f"{base}/v1/moderations"
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
         texts = (await request.json())["input"]

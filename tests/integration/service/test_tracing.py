@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from aiapp_service.config import TracingConfig
 from tests.integration.service.conftest import Serve, config, mock
+from tests.integration.service.listening import listening
 from tests.integration.service.upstream import Upstream
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -30,14 +31,9 @@ class Collector:
     async def running(self) -> AsyncIterator["Collector"]:
         app = web.Application()
         app.router.add_post("/v1/traces", self._take)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with listening(app) as base:
+            self.url = base
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()

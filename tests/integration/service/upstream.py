@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration.service.listening import listening
+
 # Long enough for pieces to arrive one by one.
 PIECE_SECONDS = 0.1
 WORDS = ("one", "two", "three", "four")
@@ -45,14 +47,9 @@ class Upstream:
         app.router.add_post("/v1/chat/completions", self._guarded)
         app.router.add_post("/v1/embeddings", self._guarded)
         app.router.add_get("/v1/models", self._models)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            self.url = f"http://{host}:{runner.addresses[0][1]}/v1"
+        async with listening(app, host, port, cancelled=True) as base:
+            self.url = f"{base}/v1"
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": []}, status=self.status if self.status >= 400 else 200)

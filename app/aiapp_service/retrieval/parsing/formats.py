@@ -83,7 +83,7 @@ def parse(format_: Format, body: bytes) -> Document:
 
 
 def _parser(format_: Format) -> Callable[[bytes], Document]:
-    # ruff: noqa: PLC0415
+    # ruff: noqa: PLC0415  # each parser is loaded with the first file of its format
     if format_ is Format.HTML:
         from aiapp_service.retrieval.parsing.html import parse_html
 

@@ -41,7 +41,7 @@ class Reader:
             except TimeoutError as error:
                 await _end(process)
                 raise Unreadable(f"the file could not be read within {self._seconds:g} s") from error
-            except BaseException:
+            except BaseException:  # cancelled too: a process in the middle of a file is of no use
                 await _end(process)
                 raise
             self._idle.append(process)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.integration.service.listening import listening
+
 
 @dataclass
 class CountingUpstream:
@@ -28,14 +30,9 @@ class CountingUpstream:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embed)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        async with listening(app, cancelled=True) as base:
+            self.url = f"{base}/v1"
             yield self
-        finally:
-            await runner.cleanup()
 
     def forget(self) -> None:
         """Begin anew."""

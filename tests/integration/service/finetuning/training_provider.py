@@ -8,6 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration.service.listening import listening
+
 
 @dataclass
 class TrainingProvider:
@@ -39,14 +41,9 @@ class TrainingProvider:
         app.router.add_get("/v1/fine_tuning/jobs/{name}/events", self._events)
         app.router.add_get("/v1/fine_tuning/jobs/{name}/checkpoints", self._checkpoints)
         app.router.add_post("/v1/chat/completions", self._chat)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        async with listening(app) as base:
+            self.url = f"{base}/v1"
             yield self
-        finally:
-            await runner.cleanup()
 
     def say(self, job: str, message: str) -> None:
         """An event of a job."""

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from tests.integration.service.listening import listening
+
 
 class EmbeddingServer:
     """Has no room for the first `busy` requests; refuses texts that have `poison` in them."""
@@ -25,14 +27,9 @@ class EmbeddingServer:
         app = web.Application()
         app.router.add_post("/v1/embeddings", self._answer)
         app.router.add_get("/v1/models", self._models)
-        runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        async with listening(app) as base:
+            self.url = f"{base}/v1"
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _models(self, _request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": []})

@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.integration.service.listening import listening
+
 KEY = "pcsk-test"
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": lambda have, want: have == want,
@@ -40,13 +42,8 @@ class PineconeServer:
         app.router.add_get("/vectors/fetch", self._fetch)
         app.router.add_post("/query", self._query)
         app.router.add_post("/describe_index_stats", self._stats)
-        runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+        async with listening(app) as base:
+            yield base
 
     @web.middleware
     async def _checked(self, request: web.Request, handler: Any) -> web.StreamResponse:
