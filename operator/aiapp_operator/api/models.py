@@ -134,7 +134,10 @@ class Backend(ApiModel):
     provider: PartName | None = Field(default=None, description="Name of an entry of spec.providers.")
     model: ModelName | None = Field(
         default=None,
-        description="Model name sent to the backend. Required for providers; ignored by single-model engines.",
+        description=(
+            "With a provider, required: the name that it knows. With inference: one of its adapters, or what an engine "
+            "of kind custom calls its model; left out for the model of the entry itself."
+        ),
     )
     weight: int = Field(
         default=1,

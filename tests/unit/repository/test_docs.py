@@ -28,6 +28,11 @@ def blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
+def test_the_readme_shows_the_newest_schema():
+    newest = max(path.name for path in (REPOSITORY / "app/aiapp_service/db/migrations/versions").glob("0*.py"))[:4]
+    assert set(re.findall(r"(?:at revision|Migrated:) +(\d{4})", (REPOSITORY / "README.md").read_text())) == {newest}
+
+
 def apps() -> list[tuple[str, dict]]:
     documents = [(name, d) for name, content in blocks("yaml") for d in yaml.safe_load_all(content)]
     return [(name, d) for name, d in documents if isinstance(d, dict) and d.get("kind") == "AIApp"]
